@@ -1,0 +1,4 @@
+//! From a lab file to steps, and their execution: a graph of steps, typed events, a journal.
+
+pub mod event;
+pub mod graph;

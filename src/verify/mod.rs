@@ -1,0 +1,3 @@
+//! Gherkin scenarios: vocabulary, world, runner, and the record of what they saw.
+
+pub mod record;
