@@ -38,6 +38,18 @@ pub enum Error {
         /// What is wrong there.
         message: String,
     },
+    /// A key stands twice in one mapping.
+    #[error("{source_name}:{line}:{column}: the key `{key}` stands twice")]
+    Duplicate {
+        /// The file, or `<stdin>`.
+        source_name: String,
+        /// The second one's line, counted from 1.
+        line: u64,
+        /// Its column, counted from 1.
+        column: u64,
+        /// The key.
+        key: String,
+    },
     /// The value has no YAML form.
     #[error("can't write YAML: {message}")]
     Write {
@@ -49,7 +61,7 @@ pub enum Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let kind = match &error {
-            Error::Read { .. } => Kind::BadInput,
+            Error::Read { .. } | Error::Duplicate { .. } => Kind::BadInput,
             Error::Write { .. } => Kind::Unexpected,
         };
         Self::new(kind, error)
@@ -59,7 +71,7 @@ impl From<Error> for Failure {
 /// Reads every document of a stream; empty ones are left out. `source` names the text in errors.
 ///
 /// # Errors
-/// [`Error::Read`] at the first fault.
+/// [`Error::Read`] or [`Error::Duplicate`] at the first fault.
 pub fn documents(text: &str, source: &str) -> Result<Vec<Document>, Error> {
     let nodes = nodes(text, source)?;
     Ok(nodes
@@ -71,7 +83,7 @@ pub fn documents(text: &str, source: &str) -> Result<Vec<Document>, Error> {
 /// As [`documents`], with the place of every key and value kept.
 ///
 /// # Errors
-/// [`Error::Read`] at the first fault.
+/// [`Error::Read`] or [`Error::Duplicate`] at the first fault.
 pub fn nodes(text: &str, source: &str) -> Result<Vec<Node>, Error> {
     serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| read_error(&error, source))
 }
@@ -80,7 +92,7 @@ pub fn nodes(text: &str, source: &str) -> Result<Vec<Node>, Error> {
 /// is expected is an error that asks for quotes, as another reader would see a number or a boolean.
 ///
 /// # Errors
-/// [`Error::Read`] at the first fault.
+/// [`Error::Read`] or [`Error::Duplicate`] at the first fault.
 pub fn from_str<T: DeserializeOwned>(text: &str, source: &str) -> Result<T, Error> {
     let mut options = options();
     options.no_schema = true;
@@ -121,18 +133,18 @@ fn options() -> serde_saphyr::Options {
 
 fn read_error(error: &serde_saphyr::Error, source: &str) -> Error {
     let location = error.location();
+    let (line, column) = location.map_or((0, 0), |at| (at.line(), at.column()));
+    let source_name = source.to_owned();
+    if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error.without_snippet() {
+        return Error::Duplicate { source_name, line, column, key: key.clone().unwrap_or_default() };
+    }
     let message = error.to_string();
     // The library repeats the place after some messages; it already stands in front of ours.
     let message = match (location, message.rfind(" at line ")) {
         (Some(_), Some(end)) if !message[end..].contains('\n') => message[..end].to_owned(),
         _ => message,
     };
-    Error::Read {
-        source_name: source.to_owned(),
-        line: location.map_or(0, |at| at.line()),
-        column: location.map_or(0, |at| at.column()),
-        message,
-    }
+    Error::Read { source_name, line, column, message }
 }
 
 #[cfg(test)]
@@ -200,8 +212,7 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_is_an_error_with_its_place() {
         let error = documents("a: 1\nb: 2\na: 3\n", "lab.yaml").expect_err("a stands twice");
-        assert!(error.to_string().starts_with("lab.yaml:3:1: "), "{error}");
-        assert!(error.to_string().contains("duplicate"), "{error}");
+        assert_eq!(error.to_string(), "lab.yaml:3:1: the key `a` stands twice");
     }
 
     #[test]

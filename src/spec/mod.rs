@@ -2,6 +2,7 @@
 //! comes out, with every default filled in and every path absolute.
 
 mod check;
+mod facts;
 mod lab;
 mod problem;
 mod raw;
@@ -62,7 +63,8 @@ pub fn parse(text: &str, shown: &Utf8Path, path: &Utf8Path) -> Result<Lab, Probl
         ));
     };
     let mut problems = check::check(&root, &schema(), shown, text);
-    match resolve::resolve(&root, shown, path, &mut problems) {
+    problems.extend(facts::check(&root, shown, path.parent().unwrap_or(Utf8Path::new("/"))));
+    match resolve::resolve(&root, path) {
         Some(lab) if problems.is_empty() => Ok(lab),
         _ => Err(Problems::new(problems)),
     }

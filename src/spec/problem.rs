@@ -42,6 +42,9 @@ impl Problem {
             yaml::Error::Read { line, column, message, .. } => {
                 Self::at(file, line, column, format!("not YAML: {message}"))
             }
+            yaml::Error::Duplicate { line, column, key, .. } => {
+                Self::at(file, line, column, format!("the key `{key}` stands twice"))
+            }
             yaml::Error::Write { message } => Self::of_file(file, &message),
         }
     }
