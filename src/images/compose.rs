@@ -183,7 +183,11 @@ impl Layer {
         Ok(Descriptor::new(LAYER, digest, size))
     }
 
-    fn write_tar(&self, to: &mut impl io::Write) -> Result<(), Error> {
+    /// Writes the layer as a tar.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file can't be read or `to` fails.
+    pub fn write_tar(&self, to: &mut impl io::Write) -> Result<(), Error> {
         let mut tar = tar::Builder::new(to);
         let failed = |path: &str| {
             let path = Utf8PathBuf::from(path);
