@@ -1,1 +1,9 @@
-//! To be filled.
+//! Images: their store on disk, how they are composed, and how they get to registries and engines.
+
+pub mod compose;
+pub mod digest;
+pub mod engine;
+pub mod layout;
+pub mod push;
+pub mod reference;
+pub mod registry;

@@ -1,0 +1,512 @@
+//! Makes layers and images whose bytes depend on nothing but their content: entries are sorted,
+//! times are fixed, owners are numbers, nothing is compressed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::digest::{BUFFER, Digest};
+use super::layout::{self, CONFIG, Descriptor, ImageManifest, LAYER, Layout, MANIFEST, Platform};
+use crate::error::{Failure, Kind};
+
+/// The modification time of everything in a layer, in seconds since 1970: not 0, which some readers
+/// take for "not set".
+pub const TIME: u64 = 1;
+
+/// Why an image could not be composed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A file that goes into a layer can't be read, or the layer can't be written.
+    #[error("can't put {path} into a layer")]
+    Io {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A name in a folder is not UTF-8.
+    #[error("{0} has a name that is not UTF-8")]
+    Name(String),
+    /// The store failed.
+    #[error(transparent)]
+    Layout(#[from] layout::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Layout(error) => error.into(),
+            Error::Io { path, source } if source.kind() == io::ErrorKind::StorageFull => {
+                Self::new(Kind::Unavailable, Error::Io { path, source })
+                    .hint("The disk is full: free some space, or set ISTIOLAB_CACHE to a folder on a disk with room.")
+            }
+            error => Self::new(Kind::Unexpected, error),
+        }
+    }
+}
+
+/// Where a file's content comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file, read when the layer is written.
+    Path(Utf8PathBuf),
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Folder,
+    File(Source),
+    Symlink(String),
+    Hardlink(String),
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    content: Content,
+    mode: u32,
+    uid: u64,
+    gid: u64,
+}
+
+/// A layer to be. Paths may start with `/` or not. What is added later replaces what was there under
+/// the same path; parent folders are added as needed, 0755 and root's.
+#[derive(Clone, Debug, Default)]
+pub struct Layer {
+    entries: BTreeMap<String, Entry>,
+}
+
+/// How a folder's content goes into a layer.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    /// Patterns of what stays out, relative to the folder; see [`matches`].
+    pub omit: Vec<String>,
+    /// Whether the owners that files have on disk count; otherwise all is root's.
+    pub owners: bool,
+}
+
+impl Layer {
+    /// An empty layer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file of root's with these permission bits.
+    pub fn file(&mut self, path: &str, source: Source, mode: u32) -> &mut Self {
+        self.insert(path, Entry { content: Content::File(source), mode, uid: 0, gid: 0 })
+    }
+
+    /// Adds a folder of root's with these permission bits.
+    pub fn folder(&mut self, path: &str, mode: u32) -> &mut Self {
+        self.insert(path, Entry { content: Content::Folder, mode, uid: 0, gid: 0 })
+    }
+
+    /// Adds a symbolic link.
+    pub fn symlink(&mut self, path: &str, target: &str) -> &mut Self {
+        self.insert(path, Entry { content: Content::Symlink(target.to_owned()), mode: 0o777, uid: 0, gid: 0 })
+    }
+
+    /// Gives what is at `path` another owner.
+    pub fn owner(&mut self, path: &str, uid: u64, gid: u64) -> &mut Self {
+        if let Some(entry) = self.entries.get_mut(&clean(path)) {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        self
+    }
+
+    /// Adds what is in the folder `from`, below `at`. Hard links stay links; devices, sockets and
+    /// pipes stay out.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Name`] if the folder can't be read.
+    pub fn tree(&mut self, from: &Utf8Path, at: &str, how: &Tree) -> Result<&mut Self, Error> {
+        let at = clean(at);
+        // Sorted, so that of several hard links the same one always carries the content.
+        let mut found = BTreeMap::new();
+        let mut open = vec![String::new()];
+        while let Some(folder) = open.pop() {
+            let here = from.join(&folder);
+            let failed = |source| Error::Io { path: here.clone(), source };
+            for item in fs::read_dir(&here).map_err(failed)? {
+                let item = item.map_err(failed)?;
+                let name =
+                    item.file_name().into_string().map_err(|name| Error::Name(format!("{here}/{}", name.display())))?;
+                let relative = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+                if how.omit.iter().any(|pattern| matches(pattern, &relative)) {
+                    continue;
+                }
+                let meta = fs::symlink_metadata(item.path()).map_err(failed)?;
+                if meta.is_dir() {
+                    open.push(relative.clone());
+                }
+                found.insert(relative, meta);
+            }
+        }
+        let mut inodes: HashMap<(u64, u64), String> = HashMap::new();
+        for (relative, meta) in found {
+            let path = from.join(&relative);
+            let name = if at.is_empty() { relative } else { format!("{at}/{relative}") };
+            let content = if meta.is_dir() {
+                Content::Folder
+            } else if meta.is_symlink() {
+                let target = fs::read_link(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+                Content::Symlink(target.into_os_string().into_string().map_err(|_| Error::Name(path.to_string()))?)
+            } else if !meta.is_file() {
+                continue;
+            } else if let Some(first) = inodes.get(&(meta.dev(), meta.ino())) {
+                Content::Hardlink(first.clone())
+            } else {
+                inodes.insert((meta.dev(), meta.ino()), name.clone());
+                Content::File(Source::Path(path))
+            };
+            let (uid, gid) = if how.owners { (meta.uid().into(), meta.gid().into()) } else { (0, 0) };
+            self.insert(&name, Entry { content, mode: meta.mode() & 0o7777, uid, gid });
+        }
+        Ok(self)
+    }
+
+    /// Writes the layer into the store. Blocks; takes a fixed amount of memory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file can't be read, [`Error::Layout`] if the store fails.
+    pub fn write(&self, layout: &Layout) -> Result<Descriptor, Error> {
+        let mut blob = layout.writer()?;
+        self.write_tar(&mut blob)?;
+        let (digest, size) = blob.finish()?;
+        Ok(Descriptor::new(LAYER, digest, size))
+    }
+
+    fn write_tar(&self, to: &mut impl io::Write) -> Result<(), Error> {
+        let mut tar = tar::Builder::new(to);
+        let failed = |path: &str| {
+            let path = Utf8PathBuf::from(path);
+            move |source| Error::Io { path, source }
+        };
+        for (name, entry) in &self.entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(entry.mode);
+            header.set_uid(entry.uid);
+            header.set_gid(entry.gid);
+            header.set_mtime(TIME);
+            header.set_size(0);
+            match &entry.content {
+                Content::Folder => {
+                    header.set_entry_type(tar::EntryType::Directory);
+                    tar.append_data(&mut header, format!("{name}/"), io::empty())
+                }
+                Content::Symlink(target) => {
+                    header.set_entry_type(tar::EntryType::Symlink);
+                    tar.append_link(&mut header, name, target)
+                }
+                Content::Hardlink(target) => {
+                    header.set_entry_type(tar::EntryType::Link);
+                    tar.append_link(&mut header, name, target)
+                }
+                Content::File(Source::Bytes(bytes)) => {
+                    header.set_size(bytes.len() as u64);
+                    tar.append_data(&mut header, name, bytes.as_slice())
+                }
+                Content::File(Source::Path(path)) => {
+                    let file = fs::File::open(path).map_err(failed(path.as_str()))?;
+                    let size = file.metadata().map_err(failed(path.as_str()))?.len();
+                    header.set_size(size);
+                    // Not more than announced, should the file grow; less is found below.
+                    let mut content = Counted { inner: io::BufReader::with_capacity(BUFFER, file).take(size), read: 0 };
+                    let done = tar.append_data(&mut header, name, &mut content);
+                    if done.is_ok() && content.read != size {
+                        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file shrank while it was read"))
+                    } else {
+                        done
+                    }
+                }
+            }
+            .map_err(failed(name))?;
+        }
+        tar.finish().map_err(failed("the end"))
+    }
+
+    fn insert(&mut self, path: &str, entry: Entry) -> &mut Self {
+        let path = clean(path);
+        let mut parent = path.as_str();
+        while let Some((above, _)) = parent.rsplit_once('/') {
+            self.entries.entry(above.to_owned()).or_insert(Entry {
+                content: Content::Folder,
+                mode: 0o755,
+                uid: 0,
+                gid: 0,
+            });
+            parent = above;
+        }
+        self.entries.insert(path, entry);
+        self
+    }
+}
+
+struct Counted<R> {
+    inner: R,
+    read: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read += count as u64;
+        Ok(count)
+    }
+}
+
+fn clean(path: &str) -> String {
+    path.trim_matches('/').to_owned()
+}
+
+/// Whether `path`, or a folder above it, matches `pattern`. `*` in a pattern stands for any
+/// characters of one name, `**/` at its start for any folders; `var/cache/*` is what is in
+/// `var/cache`, but not the folder itself.
+#[must_use]
+pub fn matches(pattern: &str, path: &str) -> bool {
+    if let Some(rest) = pattern.strip_prefix("**/") {
+        return matches(rest, path) || path.match_indices('/').any(|(at, _)| matches(rest, &path[at + 1..]));
+    }
+    let mut names = path.split('/');
+    pattern.split('/').all(|wanted| names.next().is_some_and(|name| name_matches(wanted, name)))
+}
+
+fn name_matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+            name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| name_matches(rest, &name[at..]))
+        }),
+    }
+}
+
+/// How a container of the image runs
+/// ([config.md](https://github.com/opencontainers/image-spec/blob/main/config.md)).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RunConfig {
+    /// User and group, as `65532:65532`; empty is root.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// Ports that it listens on, as `8080/tcp`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub exposed_ports: BTreeMap<String, Nothing>,
+    /// Variables, as `NAME=value`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// The program and its first arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entrypoint: Vec<String>,
+    /// Arguments that a user may replace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cmd: Vec<String>,
+    /// The folder in which it starts.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub working_dir: String,
+    /// Facts about the image.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The signal that asks it to end, as `SIGRTMIN+3`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stop_signal: String,
+}
+
+/// Written as `{}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Nothing {}
+
+#[derive(Serialize)]
+struct ImageConfig<'a> {
+    created: &'a str,
+    architecture: &'a str,
+    os: &'a str,
+    config: &'a RunConfig,
+    rootfs: RootFs,
+    history: Vec<History<'a>>,
+}
+
+#[derive(Serialize)]
+struct RootFs {
+    r#type: &'static str,
+    diff_ids: Vec<Digest>,
+}
+
+#[derive(Serialize)]
+struct History<'a> {
+    created: &'a str,
+    created_by: &'a str,
+}
+
+/// Writes the configuration and the manifest of an image of uncompressed layers, the lowest first.
+/// The image gets no name; see [`Layout::name`].
+///
+/// # Errors
+/// [`Error::Layout`] if the store fails.
+pub fn image(layout: &Layout, layers: &[Descriptor], config: &RunConfig) -> Result<Descriptor, Error> {
+    // As `TIME`, in RFC 3339.
+    let created = "1970-01-01T00:00:01Z";
+    let json = |value: serde_json::Result<Vec<u8>>| {
+        value.map_err(|source| layout::Error::Json { path: layout.dir().to_owned(), source })
+    };
+    let platform = Platform { architecture: "amd64".to_owned(), os: "linux".to_owned() };
+    let text = json(serde_json::to_vec(&ImageConfig {
+        created,
+        architecture: &platform.architecture,
+        os: &platform.os,
+        config,
+        // A layer that is not compressed is its own diff.
+        rootfs: RootFs { r#type: "layers", diff_ids: layers.iter().map(|layer| layer.digest).collect() },
+        history: layers.iter().map(|_| History { created, created_by: "istiolab" }).collect(),
+    }))?;
+    let (digest, size) = layout.put(&text)?;
+    let manifest = ImageManifest {
+        schema_version: 2,
+        media_type: MANIFEST.to_owned(),
+        config: Descriptor::new(CONFIG, digest, size),
+        layers: layers.to_vec(),
+        annotations: BTreeMap::new(),
+    };
+    let (digest, size) = layout.put(&json(serde_json::to_vec(&manifest))?)?;
+    Ok(Descriptor { platform: Some(platform), ..Descriptor::new(MANIFEST, digest, size) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).expect("UTF-8");
+        (dir, path)
+    }
+
+    fn listing(layer: &Layer) -> Vec<String> {
+        let mut bytes = Vec::new();
+        layer.write_tar(&mut bytes).expect("it is written");
+        let mut tar = tar::Archive::new(bytes.as_slice());
+        tar.entries()
+            .expect("it is a tar")
+            .map(|entry| {
+                let entry = entry.expect("an entry");
+                let header = entry.header();
+                assert_eq!(header.mtime().expect("a time"), TIME);
+                let link = entry.link_name().expect("readable").map(|to| format!(" -> {}", to.display()));
+                format!(
+                    "{:?} {:o} {}:{} {} {}{}",
+                    header.entry_type(),
+                    header.mode().expect("a mode"),
+                    header.uid().expect("an owner"),
+                    header.gid().expect("a group"),
+                    entry.path().expect("a path").display(),
+                    header.size().expect("a size"),
+                    link.unwrap_or_default(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn entries_are_sorted_and_parents_added() {
+        let long = format!("deep/{}/file", "x".repeat(150));
+        let mut layer = Layer::new();
+        layer
+            .symlink("/usr/bin/b", "a")
+            .file("usr/bin/a", Source::Bytes(b"abc".to_vec()), 0o755)
+            .folder("/tmp", 0o1777)
+            .file(&long, Source::Bytes(Vec::new()), 0o644)
+            .owner("tmp", 5, 6);
+        let long_parent = long.trim_end_matches("/file");
+        assert_eq!(
+            listing(&layer),
+            [
+                "Directory 755 0:0 deep/ 0".to_owned(),
+                format!("Directory 755 0:0 {long_parent}/ 0"),
+                format!("Regular 644 0:0 {long} 0"),
+                "Directory 1777 5:6 tmp/ 0".to_owned(),
+                "Directory 755 0:0 usr/ 0".to_owned(),
+                "Directory 755 0:0 usr/bin/ 0".to_owned(),
+                "Regular 755 0:0 usr/bin/a 3".to_owned(),
+                "Symlink 777 0:0 usr/bin/b 0 -> a".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_tree_keeps_links_and_leaves_out_what_it_is_told() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let (_dir, root) = folder();
+        fs::create_dir_all(root.join("a/cache/x")).expect("made");
+        fs::write(root.join("a/one"), "1").expect("written");
+        fs::set_permissions(root.join("a/one"), PermissionsExt::from_mode(0o4711)).expect("set");
+        fs::hard_link(root.join("a/one"), root.join("a/two")).expect("linked");
+        symlink("/nowhere", root.join("a/gone")).expect("linked");
+        fs::write(root.join("a/x.pyc"), "1").expect("written");
+        fs::set_permissions(root.join("a"), PermissionsExt::from_mode(0o755)).expect("set");
+        fs::set_permissions(root.join("a/cache"), PermissionsExt::from_mode(0o755)).expect("set");
+        let how = Tree { omit: vec!["a/cache/*".into(), "**/*.pyc".into()], owners: false };
+        let mut layer = Layer::new();
+        layer.tree(&root, "/opt", &how).expect("it can be read");
+        assert_eq!(
+            listing(&layer),
+            [
+                "Directory 755 0:0 opt/ 0",
+                "Directory 755 0:0 opt/a/ 0",
+                "Directory 755 0:0 opt/a/cache/ 0",
+                "Symlink 777 0:0 opt/a/gone 0 -> /nowhere",
+                "Regular 4711 0:0 opt/a/one 1",
+                "Link 4711 0:0 opt/a/two 0 -> opt/a/one",
+            ]
+        );
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, path, expected) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a/b/c", true),
+            ("a/b", "a/bc", false),
+            ("a/b", "a", false),
+            ("a/*", "a", false),
+            ("a/*", "a/b/c", true),
+            ("a/*-old", "a/dpkg-old", true),
+            ("a/*-old", "a/dpkg-new", false),
+            ("**/*.pyc", "x.pyc", true),
+            ("**/*.pyc", "a/b/x.pyc", true),
+            ("**/*.pyc", "a/b/x.py", false),
+        ] {
+            assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn the_same_content_gives_the_same_image() {
+        let digests = [(); 2].map(|()| {
+            let (_dir, root) = folder();
+            let layout = Layout::open(root.join("images")).expect("a store");
+            fs::write(root.join("program"), vec![7; 3 * BUFFER + 5]).expect("written");
+            let mut layer = Layer::new();
+            layer.file("program", Source::Path(root.join("program")), 0o755);
+            let layer = layer.write(&layout).expect("written");
+            let labels = BTreeMap::from([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())]);
+            let config = RunConfig { entrypoint: vec!["/program".into()], labels, ..RunConfig::default() };
+            let image = image(&layout, std::slice::from_ref(&layer), &config).expect("composed");
+            let manifest = layout.manifest(&image.digest).expect("it is there");
+            assert!(manifest.blobs().all(|blob| layout.has_whole(blob)));
+            assert_eq!(manifest.layers, [layer]);
+            image.digest
+        });
+        assert_eq!(digests[0], digests[1]);
+        assert_eq!(
+            digests[0].to_string(),
+            "sha256:5f171ed49430c69d8c97eb0d09cfff0fc5634d3d6de2c29c7cb98c47259a19f0",
+            "the format changed: raise the builder's version"
+        );
+    }
+}
