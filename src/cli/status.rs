@@ -1,0 +1,17 @@
+//! `istiolab status`.
+
+use super::Context;
+use crate::error::{Failure, Kind};
+
+/// Show what is there and what is missing
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+impl Args {
+    #[expect(clippy::unused_async, reason = "its work is to come")]
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self {} = self;
+        let lab = context.lab()?;
+        Err(Failure::new(Kind::Unexpected, format!("`status` of `{}` is not there yet", lab.name)))
+    }
+}
