@@ -3,6 +3,7 @@
 mod completion;
 mod context;
 mod down;
+mod images;
 mod run;
 mod schema;
 mod signals;
@@ -98,6 +99,7 @@ enum Verb {
     Run(run::Args),
     Status(status::Args),
     Down(down::Args),
+    Images(images::Args),
     Schema(schema::Args),
     Completion(completion::Args),
     Version(version::Args),
@@ -110,6 +112,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Run(args) => args.run(context).await,
         Verb::Status(args) => args.run(context).await,
         Verb::Down(args) => args.run(context).await,
+        Verb::Images(args) => args.run(context).await,
         Verb::Schema(args) => args.run(context),
         Verb::Completion(args) => args.run(context),
         Verb::Version(args) => args.run(context),

@@ -1,17 +1,19 @@
 //! `istiolab status`.
 
 use super::Context;
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
+use crate::lab;
 
-/// Show what is there and what is missing
+/// Show how the lab stands; changes nothing
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
 impl Args {
-    #[expect(clippy::unused_async, reason = "its work is to come")]
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let Self {} = self;
         let lab = context.lab()?;
-        Err(Failure::new(Kind::Unexpected, format!("`status` of `{}` is not there yet", lab.name)))
+        let docker = lab::site::engine().await?;
+        let status = lab::status::status(&docker, &lab, &context.paths.lab(&lab.name)).await?;
+        context.print(&status, &status)
     }
 }
