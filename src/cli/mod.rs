@@ -37,8 +37,16 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 unexpected, 64 usage, 65 bad input file, 69 engine, cluster or registry unavailable,
-75 timed out, 77 refused, 79 scenarios failed, 130 interrupted.";
+Exit codes:
+   0  ok
+   1  unexpected
+  64  the command line is wrong
+  65  a file is wrong
+  69  the engine, the cluster or a registry does not answer
+  75  timed out
+  77  refused: it would destroy what is not ours
+  79  scenarios failed
+ 130  interrupted";
 
 /// Flags that every verb takes.
 #[derive(Clone, Debug, Args)]

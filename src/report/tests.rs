@@ -42,6 +42,7 @@ fn scenario(name: &str, status: Status, error: Option<&str>) -> What {
         status,
         elapsed: Duration::from_millis(1234),
         error: error.map(str::to_owned),
+        ..Scenario::default()
     }))
 }
 
@@ -294,7 +295,9 @@ fn json() {
             "injection"
           ],
           "status": "passed",
-          "error": null
+          "started": 0,
+          "elapsed": 1.234,
+          "steps": []
         },
         {
           "feature": "Injection",
@@ -305,7 +308,10 @@ fn json() {
             "injection"
           ],
           "status": "failed",
-          "error": "expected 2 containers <&>\n  saw 1\n  at 0.2 s: 1"
+          "started": 0,
+          "elapsed": 1.234,
+          "error": "expected 2 containers <&>\n  saw 1\n  at 0.2 s: 1",
+          "steps": []
         },
         {
           "feature": "Injection",
@@ -316,7 +322,10 @@ fn json() {
             "injection"
           ],
           "status": "skipped",
-          "error": "@requires(ambient): the lab has none"
+          "started": 0,
+          "elapsed": 1.234,
+          "error": "@requires(ambient): the lab has none",
+          "steps": []
         }
       ]
     }
