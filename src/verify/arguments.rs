@@ -77,12 +77,12 @@ impl Arguments {
 
 /// Reads `10 seconds`, `500 ms`, `2 minutes`.
 #[must_use]
-pub fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(&text.replace(' ', "")).ok()
 }
 
 /// What `{duration}` matches.
-pub const DURATION: &str = r"\d+ ?(?:ms|milliseconds?|s|seconds?|m|minutes?)";
+pub(super) const DURATION: &str = r"\d+ ?(?:ms|milliseconds?|s|seconds?|m|minutes?)";
 
 #[cfg(test)]
 mod tests {

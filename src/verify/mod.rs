@@ -148,7 +148,7 @@ async fn run_with(
     let selection = select::select(&options)?;
     let client = kube::Client::try_from(config.clone()).map_err(|error| Failure::new(Kind::Unavailable, error))?;
     // Dropping the caller's future must end the thread as well.
-    let inner = run::guard(cancel);
+    let inner = cancel.child_token();
     let _end = inner.clone().drop_guard();
     let shared = world::Shared { api: Api::new(client), proxy: Proxy::new(config)?, vocabulary, cancel: inner };
     let (handle, teller) = (tokio::runtime::Handle::current(), progress.clone());

@@ -1,13 +1,8 @@
 //! Runs scenarios with cucumber and tells each one's end.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-
-use cucumber::codegen::LocalBoxFuture;
-use cucumber::gherkin::{Feature, Scenario};
-use cucumber::{Runner as _, event, runner, step};
-use futures::{StreamExt as _, stream};
-use tokio_util::sync::CancellationToken;
 
 use super::leftovers;
 use super::perform::perform;
@@ -16,7 +11,12 @@ use super::select::{self, Place, Selection, place};
 use super::trail::{Summary, Trail};
 use super::world::{Scene, Shared, World};
 use super::{Options, Totals};
+use crate::observe::proxy::cut;
 use crate::plan::event::{Progress, What};
+use cucumber::codegen::LocalBoxFuture;
+use cucumber::gherkin::{Feature, Scenario};
+use cucumber::{Runner as _, event, runner, step};
+use futures::{StreamExt as _, stream};
 
 /// The trails of the scenarios that began.
 type Trails = Arc<Mutex<BTreeMap<Place, Trail>>>;
@@ -41,7 +41,7 @@ pub(super) async fn execute(shared: Shared, selection: Selection, options: &Opti
     let cancel = shared.cancel.clone();
     let runner = configured(&shared, &trails, options);
     let features = stream::iter(selection.features.into_iter().map(Ok));
-    let mut events = runner.run(features, runner::basic::Cli::default());
+    let mut events = std::pin::pin!(runner.run(features, runner::basic::Cli::default()));
     while let Some(event) = events.next().await {
         let Some((feature, scenario)) = event.ok().and_then(|event| finished(event.into_inner())) else { continue };
         let place = place(&feature, &scenario);
@@ -243,27 +243,26 @@ fn told(feature: &Feature, scenario: &Scenario, summary: Summary) -> record::Sce
 /// A failed step as a person reads it: where, what, why, and the last question with its answer.
 fn explained(file: &str, step: &Step) -> String {
     let mut text = if step.line == 0 { String::new() } else { format!("{file}:{}: ", step.line) };
-    text.push_str(&format!("{} {}", step.keyword, step.text));
+    // Writing to a string can't fail, here and below.
+    let _ = write!(text, "{} {}", step.keyword, step.text);
     if let Some(error) = &step.error {
-        text.push_str(&format!("\n  {}", error.replace('\n', "\n  ")));
+        let _ = write!(text, "\n  {}", error.replace('\n', "\n  "));
     }
     let last = step.evidence.iter().rev().find_map(|evidence| match &evidence.what {
         record::What::Exchange { request, sent, status, answer } => Some((request, sent, status, answer)),
         _ => None,
     });
     if let Some((request, sent, status, answer)) = last {
-        text.push_str(&format!("\n  last request: {request}"));
+        let _ = write!(text, "\n  last request: {request}");
         if let Some(sent) = sent {
-            text.push_str(&format!("\n    with {}", crate::observe::proxy::cut(sent, 600)));
+            let _ = write!(text, "\n    with {}", cut(sent, 600));
         }
         let status = status.map_or_else(|| "none:".to_owned(), |status| format!("status {status},"));
-        let answer = crate::observe::proxy::cut(answer.trim(), 600).replace('\n', "\n    ");
-        text.push_str(&format!("\n  last answer: {status} {answer}"));
+        let answer = cut(answer.trim(), 600).replace('\n', "\n    ");
+        let _ = write!(text, "\n  last answer: {status} {answer}");
     }
     text
 }
 
-/// Kept apart so that a run that nobody waits for any more is cancelled.
-pub(super) fn guard(cancel: &CancellationToken) -> CancellationToken {
-    cancel.child_token()
-}
+#[cfg(test)]
+mod tests;

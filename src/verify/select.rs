@@ -110,8 +110,16 @@ fn parse(file: &Utf8Path, options: &Options) -> Result<Feature, String> {
     let text = fs_err::read_to_string(file).map_err(|error| error.to_string())?;
     let shown = options.dir.as_ref().and_then(|dir| file.strip_prefix(dir).ok()).unwrap_or(file);
     let mut feature =
-        Feature::parse(text, GherkinEnv::default()).map_err(|error| format!("{shown}: {}", reworded(&error)))?;
+        Feature::parse(text, GherkinEnv::default()).map_err(|error| format!("{shown}:{}", reworded(&error)))?;
     feature.path = Some(shown.as_std_path().to_owned());
+    let in_rules = feature.rules.iter().flat_map(|rule| &rule.scenarios);
+    // Lines below a scenario that begin with no keyword are its description: a misspelled one would
+    // make it pass without doing anything.
+    if let Some(empty) = feature.scenarios.iter().chain(in_rules).find(|scenario| scenario.steps.is_empty()) {
+        let line = empty.position.line;
+        let text = empty.description.as_deref().map_or(String::new(), |text| format!("; this is only text: {text}"));
+        return Err(format!("{shown}:{line}: the scenario `{}` has no steps{text}", empty.name));
+    }
     feature.expand_examples().map_err(|error| error.to_string())
 }
 
@@ -208,8 +216,35 @@ mod tests {
         let (_dir, mut options) = options("Feature: F\n  Scenario: s\n    Perhaps x\n");
         let failure = select(&options).expect_err("it is no Gherkin");
         assert_eq!(failure.kind, Kind::BadInput);
-        assert!(failure.lines()[0].starts_with("f.feature: 3:"), "{failure}");
+        assert_eq!(failure.lines()[0], "f.feature:2: the scenario `s` has no steps; this is only text: Perhaps x");
+        fs_err::write(&options.paths[0].join("f.feature"), "Feature: F\n  Scenario: s\n    Given x\n  nonsense\n")
+            .expect("a file");
+        let failure = select(&options).expect_err("it is no Gherkin");
+        assert!(failure.lines()[0].starts_with("f.feature:5:1: this is not Gherkin; expected"), "{failure}");
+        fs_err::remove_file(options.paths[0].join("f.feature")).expect("it was there");
         options.tags = Some("@a and".to_owned());
         assert!(select(&options).expect_err("it is no expression").lines()[0].contains("`@a and`"));
+    }
+
+    #[test]
+    fn every_step_of_our_features_is_in_the_vocabulary() {
+        let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
+        let capabilities = ["mesh", "demo", "plain", "manual", "prometheus", "grafana", "zipkin"].map(str::to_owned);
+        let options = Options {
+            paths: vec![root.join("features")],
+            dir: Some(root.to_owned()),
+            capabilities: capabilities.into(),
+            ..Options::default()
+        };
+        let selection = select(&options).expect("they are Gherkin");
+        assert!(selection.skipped.is_empty(), "{:?}", selection.skipped);
+        let vocabulary = crate::verify::steps::vocabulary().expect("the patterns are expressions");
+        for (feature, scenario) in selection.scenarios() {
+            for step in &scenario.steps {
+                if let Err(unknown) = vocabulary.find(&step.value) {
+                    panic!("{}:{}: {}: {unknown}", file(feature), step.position.line, step.value);
+                }
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::observe::proxy::cut;
 
 /// A scenario's trail. Cheap to clone; clones are the same trail.
 #[derive(Clone, Debug)]
-pub struct Trail(Arc<Mutex<Inner>>);
+pub(super) struct Trail(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -20,15 +20,15 @@ struct Inner {
 
 /// A scenario as far as its trail tells it.
 #[derive(Clone, Debug)]
-pub struct Summary {
+pub(super) struct Summary {
     /// When it began.
-    pub started: SystemTime,
+    pub(super) started: SystemTime,
     /// From its begin to its end, or until now.
-    pub elapsed: Duration,
+    pub(super) elapsed: Duration,
     /// Steps that ran, or that were refused before anything ran.
-    pub steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
     /// Whether it was stopped from outside.
-    pub interrupted: bool,
+    pub(super) interrupted: bool,
 }
 
 impl Default for Trail {
@@ -42,7 +42,7 @@ impl Default for Trail {
 
 impl Trail {
     /// A step begins; what is seen from now on belongs to it.
-    pub fn begin(&self, keyword: &str, text: impl Into<String>, line: usize) {
+    pub(super) fn begin(&self, keyword: &str, text: impl Into<String>, line: usize) {
         let mut inner = self.lock();
         inner.step_begin = Instant::now();
         inner.summary.steps.push(Step {
@@ -55,7 +55,7 @@ impl Trail {
     }
 
     /// The step ended with `status`, and why if it did not pass.
-    pub fn end(&self, status: Status, error: Option<String>) {
+    pub(super) fn end(&self, status: Status, error: Option<String>) {
         let mut inner = self.lock();
         let elapsed = inner.step_begin.elapsed();
         if let Some(step) = inner.summary.steps.last_mut() {
@@ -66,7 +66,7 @@ impl Trail {
     }
 
     /// Keeps a question and its answer.
-    pub fn exchange(&self, exchange: Exchange) {
+    pub(super) fn exchange(&self, exchange: Exchange) {
         self.keep(What::Exchange {
             request: cut(&exchange.request, LONGEST_TEXT),
             sent: exchange.sent.map(|sent| cut(&sent, LONGEST_TEXT)),
@@ -76,29 +76,29 @@ impl Trail {
     }
 
     /// Keeps what a try of a check saw.
-    pub fn seen(&self, text: &str) {
+    pub(super) fn seen(&self, text: &str) {
         self.keep(What::Seen { text: cut(text, LONGEST_TEXT) });
     }
 
     /// Keeps a fact.
-    pub fn note(&self, text: &str) {
+    pub(super) fn note(&self, text: &str) {
         self.keep(What::Note { text: cut(text, LONGEST_TEXT) });
     }
 
     /// The scenario was stopped from outside.
-    pub fn interrupt(&self) {
+    pub(super) fn interrupt(&self) {
         self.lock().summary.interrupted = true;
     }
 
     /// The scenario ended: its time stops.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         let mut inner = self.lock();
         inner.summary.elapsed = inner.begin.elapsed();
     }
 
     /// What there is so far.
     #[must_use]
-    pub fn summary(&self) -> Summary {
+    pub(super) fn summary(&self) -> Summary {
         let inner = self.lock();
         let mut summary = inner.summary.clone();
         if summary.elapsed.is_zero() {

@@ -222,7 +222,6 @@ mod tests {
         Vocabulary::new([
             entry("(the )pods of {string} in {string} have {int} container(s)", Kind::Check),
             entry("{string} sends {int} request(s) to {string}", Kind::Action),
-            entry("{string} sends {int} request(s) to {word}", Kind::Action),
         ])
         .expect("the patterns are expressions")
     }

@@ -53,9 +53,8 @@ pub struct Scene {
     pub(super) sent: Vec<Sent>,
     /// Values of queries that were remembered.
     pub(super) remembered: BTreeMap<String, f64>,
-    /// Objects that the scenario brought, and where they go.
+    /// Objects that the scenario brought, as they are now.
     pub(super) brought: Vec<Object>,
-    pub(super) namespace: String,
     /// Objects that the scenario made and that must be gone at its end.
     pub(super) made: Vec<ObjectRef>,
 }
@@ -72,7 +71,6 @@ impl Scene {
             sent: Vec::new(),
             remembered: BTreeMap::new(),
             brought: Vec::new(),
-            namespace: String::new(),
             made: Vec::new(),
         }
     }

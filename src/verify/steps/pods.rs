@@ -57,7 +57,7 @@ async fn pods(scene: &Scene, name: &str, namespace: &str) -> Result<Vec<Pod>, Un
         .get(name)
         .await
         .map_err(Unmet::kube(format!("reading Deployment {namespace}/{name}")))?;
-    let labels = deployment.spec.and_then(|spec| spec.selector.match_labels).unwrap_or_default();
+    let labels = deployment.spec.selector.match_labels.unwrap_or_default();
     let selector: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let listed = Api::<Pod>::namespaced(client, namespace)
         .list(&ListParams::default().labels(&selector.join(",")))
