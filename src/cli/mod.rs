@@ -1,1 +1,3 @@
-//! To be filled.
+//! The command line: one file a verb.
+
+pub mod doctor;
