@@ -2,6 +2,7 @@
 
 mod completion;
 mod context;
+mod doctor;
 mod down;
 mod images;
 mod run;
@@ -102,6 +103,7 @@ pub enum Color {
 /// What is to be done. A new verb is a file beside this one, a line here and one in [`dispatch`].
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Doctor(doctor::Args),
     Up(up::Args),
     Test(test::Args),
     Run(run::Args),
@@ -115,6 +117,7 @@ enum Verb {
 
 async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
     match verb {
+        Verb::Doctor(args) => args.run(context).await,
         Verb::Up(args) => args.run(context).await,
         Verb::Test(args) => args.run(context).await,
         Verb::Run(args) => args.run(context).await,
