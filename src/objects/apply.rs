@@ -11,6 +11,7 @@ use super::FIELD_MANAGER;
 use super::api::{self, Api};
 use super::conflict;
 use super::delete::{self, Doomed};
+use super::drift;
 use super::error::Error;
 use super::inventory::{self, Identity, Live};
 use super::object::{Object, ObjectRef};
@@ -181,7 +182,7 @@ fn action(member: &Member, live: &HashMap<Identity, Live>, id: &str) -> Result<A
             owner: owner.clone(),
         });
     }
-    if live.hash.as_ref() == Some(&member.hash) && !live.terminating && drifted(member, live).is_empty() {
+    if live.hash.as_ref() == Some(&member.hash) && !live.terminating && drift::lost(&member.document, live).is_empty() {
         return Ok(Action::Keep);
     }
     Ok(Action::Change(Box::new(live.clone())))
@@ -348,11 +349,6 @@ async fn send(
 
 fn refused(member: &Member, error: &kube::Error) -> Error {
     Error::Refused { object: member.reference.clone(), origin: member.origin.clone(), message: told(error) }
-}
-
-/// Fields of the object that we applied and that somebody else has changed since.
-fn drifted(_member: &Member, _live: &Live) -> Vec<String> {
-    Vec::new()
 }
 
 impl From<&Live> for Doomed {

@@ -7,7 +7,7 @@ mod api;
 mod apply;
 mod conflict;
 mod delete;
-mod documents;
+mod drift;
 mod error;
 mod inventory;
 mod load;

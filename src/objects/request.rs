@@ -92,8 +92,10 @@ pub(super) fn passing(error: &kube::Error) -> bool {
         kube::Error::Api(status) => {
             let names_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
             match status.code {
-                // Webhooks that do not answer yet and an etcd without a leader are told as 500.
-                429 | 500 | 502 | 503 | 504 => true,
+                // Webhooks that do not answer yet and an etcd without a leader are told as 500; but so
+                // are fields that are not in the schema.
+                500 => !status.message.contains("failed to create typed"),
+                429 | 502 | 503 | 504 => true,
                 // Somebody was faster; a conflict of field managers lists causes and stays.
                 409 => status.details.as_ref().is_none_or(|details| details.causes.is_empty()),
                 // A path that is not served yet, unlike an object that is not there.
@@ -113,43 +115,38 @@ pub(super) fn passing(error: &kube::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
-    use kube::core::response::{StatusCause, StatusDetails};
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn answer(code: u16, message: &str, details: Option<StatusDetails>) -> kube::Error {
-        let mut status = Status::failure(message, "").with_code(code);
-        status.details = details;
-        kube::Error::Api(status.boxed())
+    fn answer(code: u16, message: &str, details: serde_json::Value) -> kube::Error {
+        let status = json!({"code": code, "message": message, "details": details});
+        kube::Error::Api(serde_json::from_value::<Status>(status).expect("a status").boxed())
     }
 
     #[test]
     fn a_webhook_that_does_not_answer_yet_is_passing() {
-        assert!(passing(&answer(500, "failed calling webhook \"x\": connection refused", None)));
-        assert!(passing(&answer(429, "too many requests", None)));
+        assert!(passing(&answer(500, "failed calling webhook \"x\": connection refused", Value::Null)));
+        assert!(passing(&answer(429, "too many requests", Value::Null)));
     }
 
     #[test]
     fn what_the_server_refuses_stays() {
-        assert!(!passing(&answer(422, "spec.replicas: must be positive", None)));
-        assert!(!passing(&answer(403, "admission webhook denied the request", None)));
-        let conflict = StatusDetails {
-            causes: vec![StatusCause {
-                reason: "FieldManagerConflict".into(),
-                message: String::new(),
-                field: ".spec".into(),
-            }],
-            ..StatusDetails::default()
-        };
-        assert!(!passing(&answer(409, "Apply failed", Some(conflict))));
-        assert!(passing(&answer(409, "the object has been modified", None)));
+        let typed =
+            "failed to create typed patch object (a/b; /v1, Kind=ConfigMap): .daten: field not declared in schema";
+        assert!(!passing(&answer(500, typed, Value::Null)));
+        assert!(!passing(&answer(422, "spec.replicas: must be positive", Value::Null)));
+        assert!(!passing(&answer(403, "admission webhook denied the request", Value::Null)));
+        let conflict = json!({"causes": [{"reason": "FieldManagerConflict", "message": "", "field": ".spec"}]});
+        assert!(!passing(&answer(409, "Apply failed", conflict)));
+        assert!(passing(&answer(409, "the object has been modified", Value::Null)));
     }
 
     #[test]
     fn a_missing_namespace_stays_and_a_missing_path_passes() {
-        let details = StatusDetails { name: "demo".into(), ..StatusDetails::default() };
-        assert!(!passing(&answer(404, "namespaces \"demo\" not found", Some(details))));
-        assert!(passing(&answer(404, "404 page not found", None)));
+        let details = json!({"name": "demo"});
+        assert!(!passing(&answer(404, "namespaces \"demo\" not found", details)));
+        assert!(passing(&answer(404, "404 page not found", Value::Null)));
     }
 
     #[tokio::test]
@@ -158,7 +155,7 @@ mod tests {
         let progress = Progress::silent();
         let limit = Limit::new(Duration::from_millis(120), &progress, &cancel);
         let error = limit
-            .tried(|| "applying Pod x".to_owned(), || async { Err::<(), _>(answer(503, "not yet", None)) })
+            .tried(|| "applying Pod x".to_owned(), || async { Err::<(), _>(answer(503, "not yet", Value::Null)) })
             .await
             .expect_err("it never succeeds");
         assert!(error.to_string().starts_with("applying Pod x did not succeed within"), "{error}");
