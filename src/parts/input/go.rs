@@ -28,7 +28,7 @@ impl Workshop<'_> {
         self.run(name, command).await?;
         let version = self.go_command().args(["version", "-m", out.as_str()]);
         let output = self.run(name, version).await?;
-        Ok(Made { path: out, made_of: modules(&output.stdout) })
+        Ok(Made::new(out, modules(&output.stdout)))
     }
 
     /// Downloads a module, unless the module cache holds it, and names its folder.
@@ -41,11 +41,14 @@ impl Workshop<'_> {
             dir: camino::Utf8PathBuf,
             sum: String,
         }
-        let command = self.go_command().args(["mod", "download", "-json", &wanted.module]);
+        let mut command = self.go_command().args(["mod", "download", "-json", &wanted.module]);
+        if let Some(part) = &wanted.part {
+            command = command.dir(&self.project.join("parts").join(part));
+        }
         let output = self.run(&wanted.module, command).await?;
         let module: Module = serde_json::from_str(&output.stdout)
             .map_err(|error| self.recipe.wrong(format!("`go mod download -json {}`: {error}", wanted.module)))?;
-        Ok(Made { path: module.dir, made_of: vec![format!("{}@{} {}", module.path, module.version, module.sum)] })
+        Ok(Made::new(module.dir, vec![format!("{}@{} {}", module.path, module.version, module.sum)]))
     }
 
     /// `go` with nothing of the user's settings that would change what comes out.
