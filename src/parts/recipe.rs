@@ -92,9 +92,8 @@ pub struct GoProgram {
     /// Settings for the linker, beside `-s -w -buildid=`.
     #[serde(default)]
     pub ldflags: Vec<String>,
-    /// Whether C code is compiled in; it is then linked statically.
-    #[serde(default)]
-    pub cgo: bool,
+    /// The input whose folder holds `go.mod`, if it is not the part's.
+    pub within: Option<String>,
 }
 
 /// See [`Input::GoModule`].
@@ -282,7 +281,11 @@ impl Input {
     /// The other inputs that it is made from.
     #[must_use]
     pub fn uses(&self) -> &[String] {
-        if let Self::Command(shell) = self { &shell.uses } else { &[] }
+        match self {
+            Self::Go(program) => program.within.as_slice(),
+            Self::Command(shell) => &shell.uses,
+            _ => &[],
+        }
     }
 }
 

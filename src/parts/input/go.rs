@@ -1,5 +1,7 @@
 //! Programs and folders out of Go modules.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::{Made, Workshop};
@@ -9,16 +11,20 @@ use crate::process::Command;
 
 impl Workshop<'_> {
     /// Builds a program so that the same modules and the same compiler give the same bytes.
-    pub(super) async fn go(&self, name: &str, program: &GoProgram) -> Result<Made, Error> {
+    pub(super) async fn go(
+        &self,
+        name: &str,
+        program: &GoProgram,
+        made: &BTreeMap<String, Made>,
+    ) -> Result<Made, Error> {
         let out = self.work.join(name);
         let mut ldflags = vec!["-s".to_owned(), "-w".to_owned(), "-buildid=".to_owned()];
         ldflags.extend(program.ldflags.iter().cloned());
-        if program.cgo {
-            ldflags.extend(["-linkmode=external".to_owned(), "-extldflags=-static".to_owned()]);
-        }
+        let within = program.within.as_ref().and_then(|input| made.get(input));
+        let dir = within.map_or(&self.recipe.dir, |made| &made.path);
         let mut command = self
             .go_command()
-            .env("CGO_ENABLED", if program.cgo { "1" } else { "0" })
+            .dir(dir)
             // `-v` names each package as it is compiled, which is the progress that there is.
             .args(["build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false"]);
         if !program.tags.is_empty() {
@@ -62,6 +68,7 @@ impl Workshop<'_> {
             ("GOARCH", "amd64"),
             ("GOAMD64", "v1"),
             ("GOEXPERIMENT", ""),
+            ("CGO_ENABLED", "0"),
         ]
         .into_iter()
         .fold(Command::new("go").dir(&self.recipe.dir), |command, (name, value)| command.env(name, value))

@@ -69,7 +69,7 @@ impl Workshop<'_> {
 
     async fn make(&self, name: &str, input: &Input, made: &BTreeMap<String, Made>) -> Result<Made, Error> {
         match input {
-            Input::Go(program) => self.go(name, program).await,
+            Input::Go(program) => self.go(name, program, made).await,
             Input::GoModule(module) => self.go_module(module).await,
             Input::Wheel(wheel) => self.wheel(name, wheel).await,
             Input::Jar(jar) => self.jar(jar).await,
