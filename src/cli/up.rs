@@ -40,8 +40,8 @@ struct Access {
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let lab = context.lab()?;
-        context.report(Some(&lab), |progress| async move { self.making.make(&lab, context, &progress).await }).await?;
-        let lab = context.lab()?;
+        let (making, made) = (self.making, &lab);
+        context.report(Some(&lab), |progress| async move { making.make(made, context, &progress).await }).await?;
         let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig").into_string();
         let text = format!("export KUBECONFIG={kubeconfig}");
         context.print(&Access { lab: lab.name, kubeconfig }, text)
