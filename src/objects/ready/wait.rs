@@ -100,13 +100,14 @@ pub async fn wait_with(
     while !waiting.objects.is_empty() {
         tokio::select! {
             () = cancel.cancelled() => return Err(Error::Cancelled),
-            () = &mut end => return Err(waiting.timed_out(begin.elapsed(), deadline).await),
+            () = &mut end => return Err(timed_out(api, waiting.unready(), begin.elapsed(), deadline).await),
             Some((origin, event)) = waiting.events.next() => waiting.take(origin, event, progress),
             Some((key, answer)) = waiting.probes.next() => waiting.probed(key, answer),
             _ = tick.tick() => {}
         }
         if let Some((object, cause)) = waiting.verdict() {
-            let cause = waiting.with_event(&object, cause).await;
+            let name = waiting.spokesman(&object);
+            let cause = with_event(api, &object, &name, cause).await;
             return Err(Error::Failed { object, cause, elapsed: begin.elapsed() });
         }
         let state = waiting.state();
@@ -363,25 +364,19 @@ impl<'a> Waiting<'a> {
         None
     }
 
-    /// Adds the last warning about the object's pods, or about the object itself.
-    async fn with_event(&self, object: &ObjectRef, cause: String) -> String {
-        let Some(namespace) = &object.namespace else { return cause };
+    /// Whose events tell more about an object: its troubled pod's, else its own.
+    fn spokesman(&self, object: &ObjectRef) -> String {
         let troubled = self.objects.values().find(|unready| unready.reference == *object);
         let pod = troubled.and_then(|object| self.troubles(object).into_iter().next()).map(|(pod, ..)| pod);
-        let name = pod.unwrap_or_else(|| object.name.clone());
-        match super::watched::last_warning(self.api, namespace, &name).await {
-            Some(event) if !cause.contains(&event) => format!("{cause}; last event: {event}"),
-            _ => cause,
-        }
+        pod.unwrap_or_else(|| object.name.clone())
     }
 
-    async fn timed_out(&self, elapsed: Duration, limit: Duration) -> Error {
-        let mut waiting = Vec::new();
-        for object in self.objects.values() {
-            let state = self.with_event(&object.reference, self.told(object)).await;
-            waiting.push((object.reference.clone(), state));
-        }
-        Error::NotReady { waiting, elapsed, limit }
+    /// What is not ready: object, whose events to look at, state.
+    fn unready(&self) -> Vec<(ObjectRef, String, String)> {
+        let told = |object: &Unready| {
+            (object.reference.clone(), self.spokesman(&object.reference), self.told(object))
+        };
+        self.objects.values().map(told).collect()
     }
 
     /// The object's state with the first trouble of its pods.
@@ -401,4 +396,22 @@ impl<'a> Waiting<'a> {
             None => format!("{ready} of {} ready", self.total),
         }
     }
+}
+
+/// Adds the last warning about `name`, the object itself or one of its pods.
+async fn with_event(api: &Api, object: &ObjectRef, name: &str, cause: String) -> String {
+    let Some(namespace) = &object.namespace else { return cause };
+    match super::watched::last_warning(api, namespace, name).await {
+        Some(event) if !cause.contains(&event) => format!("{cause}; last event: {event}"),
+        _ => cause,
+    }
+}
+
+async fn timed_out(api: &Api, unready: Vec<(ObjectRef, String, String)>, elapsed: Duration, limit: Duration) -> Error {
+    let mut waiting = Vec::new();
+    for (object, name, state) in unready {
+        let state = with_event(api, &object, &name, state).await;
+        waiting.push((object, state));
+    }
+    Error::NotReady { waiting, elapsed, limit }
 }
