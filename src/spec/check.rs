@@ -64,14 +64,14 @@ impl<'a> Check<'a> {
     }
 
     fn map(&mut self, node: &Node, entries: &[Entry], schema: &'a Value, path: &str) {
-        let none = Map::new();
+        let nothing = Map::new();
         let known = schema["properties"].as_object();
         for entry in entries {
             let below = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
             if let Some(schema) = known.and_then(|known| known.get(&entry.key)) {
                 self.node(&entry.value, schema, &below);
             } else if schema["additionalProperties"] == Value::Bool(false) {
-                let names = known.unwrap_or(&none).keys().map(String::as_str);
+                let names = known.unwrap_or(&nothing).keys().map(String::as_str);
                 let hint = nearest(&entry.key, names.clone())
                     .map_or_else(|| format!("known here: {}", names.collect::<Vec<_>>().join(", ")), did_you_mean);
                 let of = if path.is_empty() { String::new() } else { format!(" in `{path}`") };
@@ -223,7 +223,7 @@ pub(super) fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) 
     names
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
-        .filter(|&(distance, name)| distance <= name.len().max(word.len()).div_ceil(3))
+        .filter(|&(distance, name)| distance <= (name.len().max(word.len()) / 3).max(1))
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, name)| name)
 }
@@ -265,7 +265,7 @@ mod tests {
                 match below {
                     Value::Array(list) => list.iter().for_each(|item| walk(item, true, unknown)),
                     _ => {
-                        walk(below, !is_schema || !["properties", "$defs", "default"].contains(&key.as_str()), unknown)
+                        walk(below, !is_schema || !["properties", "$defs", "default"].contains(&key.as_str()), unknown);
                     }
                 }
             }

@@ -34,7 +34,7 @@ pub fn load(file: &Utf8Path) -> Result<Lab, Problems> {
         let text = std::io::read_to_string(std::io::stdin()).map_err(unreadable)?;
         (text, Utf8PathBuf::from("stdin"))
     } else {
-        (fs_err::read_to_string(file).map_err(|error| without_path(error, shown))?, file.to_owned())
+        (fs_err::read_to_string(file).map_err(|error| without_path(&error, shown))?, file.to_owned())
     };
     let path = camino::absolute_utf8(&path).map_err(unreadable)?;
     parse(&text, shown, &path)
@@ -79,7 +79,7 @@ pub fn schema() -> Value {
 }
 
 /// The reason alone: the problem names the file already.
-fn without_path(error: std::io::Error, shown: &Utf8Path) -> Problems {
+fn without_path(error: &std::io::Error, shown: &Utf8Path) -> Problems {
     let reason = match error.kind() {
         std::io::ErrorKind::NotFound => "no such file".to_owned(),
         std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),

@@ -1,0 +1,326 @@
+//! The lab's registry: a container beside the nodes, reached from this machine by a port of loopback
+//! and from the nodes by its name on their network. Its images are in a volume of its own.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error as EngineError;
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, NetworkConnectRequest, PortBinding, RestartPolicy,
+    RestartPolicyNameEnum, VolumeCreateRequest,
+};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    StartContainerOptions,
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, Patch, PatchParams};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, LAB_LABEL, Node, OWNED_LABEL, pause};
+use crate::images::engine;
+use crate::images::registry::Client;
+
+/// The port inside the container.
+const PORT: &str = "5000/tcp";
+
+/// A running registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// The container's name, which nodes on its network resolve.
+    pub container: String,
+    /// The port of 127.0.0.1 that leads to it.
+    pub host_port: u16,
+    /// Whether it was made or started now.
+    pub created: bool,
+}
+
+impl Handle {
+    /// The address for programs on this machine.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.host_port)
+    }
+
+    /// The address for nodes.
+    #[must_use]
+    pub fn url_for_nodes(&self) -> String {
+        format!("http://{}:5000", self.container)
+    }
+}
+
+/// The name of a lab's registry container and of its volume.
+#[must_use]
+pub fn name(lab: &str) -> String {
+    format!("istiolab-{lab}-registry")
+}
+
+/// Makes the lab's registry of the engine's image `image`, or starts it, or finds it running, and
+/// waits until it answers. `port` is one of 127.0.0.1; `None` takes any free one, and keeps it. A
+/// registry of the lab with another image or port is replaced; its images stay.
+///
+/// # Errors
+/// [`Error::ForeignContainer`], [`Error::PortTaken`], [`Error::Deadline`], [`Error::Engine`],
+/// [`Error::Interrupted`].
+pub async fn ensure(
+    docker: &Docker,
+    lab: &str,
+    image: &str,
+    port: Option<u16>,
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<Handle, Error> {
+    let name = name(lab);
+    let mut created = false;
+    if let Some(old) = inspect(docker, &name).await? {
+        owned(&name, &old, lab)?;
+        let wanted = engine::id(docker, image).await?;
+        let same = wanted.is_none() || wanted == old.image;
+        if !same || port.is_some_and(|port| configured_port(&old) != Some(port)) {
+            remove_container(docker, &name).await?;
+        } else if !old.state.is_some_and(|state| state.running.unwrap_or_default()) {
+            start(docker, &name, port).await?;
+            created = true;
+        }
+    }
+    if inspect(docker, &name).await?.is_none() {
+        create(docker, lab, &name, image, port).await?;
+        start(docker, &name, port).await?;
+        created = true;
+    }
+    let host_port = inspect(docker, &name).await?.as_ref().and_then(bound_port).ok_or_else(|| {
+        let gone =
+            EngineError::DockerStreamError { error: format!("the container {name} has no port on this machine") };
+        engine::Error::request("starting the registry")(gone)
+    })?;
+    let handle = Handle { container: name, host_port, created };
+    answers(docker, &handle, limit, cancel).await?;
+    Ok(handle)
+}
+
+/// Joins the registry to the network that the nodes are in, so that they find it by its name.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn connect(docker: &Docker, handle: &Handle, nodes: &[Node]) -> Result<(), Error> {
+    let joined = inspect(docker, &handle.container).await?.and_then(|container| container.network_settings?.networks);
+    let joined = joined.unwrap_or_default();
+    // Nodes of one cluster are in the same networks. The default bridge resolves no names.
+    let Some(network) = nodes.iter().flat_map(|node| &node.networks).find(|network| *network != "bridge") else {
+        return Ok(());
+    };
+    if joined.contains_key(network) {
+        return Ok(());
+    }
+    let request = NetworkConnectRequest { container: handle.container.clone(), endpoint_config: None };
+    match docker.connect_network(network, request).await {
+        // Somebody was quicker.
+        Err(EngineError::DockerResponseServerError { status_code: 403, message })
+            if message.contains("already exists") =>
+        {
+            Ok(())
+        }
+        result => Ok(result.map_err(engine::Error::request(format!("joining the registry to the network {network}")))?),
+    }
+}
+
+/// Tells the cluster's users where the registry is
+/// ([KEP-1755](https://github.com/kubernetes/enhancements/tree/master/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry)).
+///
+/// # Errors
+/// [`Error::Api`].
+pub async fn advertise(client: &kube::Client, handle: &Handle) -> Result<(), Error> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), "kube-public");
+    let patch = Patch::Apply(config_map(handle));
+    let params = PatchParams::apply("istiolab").force();
+    let applied = api.patch("local-registry-hosting", &params, &patch).await;
+    applied.map(drop).map_err(|source| Error::Api {
+        doing: "writing the config map kube-public/local-registry-hosting".to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// Removes the lab's registry and its images; `false` if there was none.
+///
+/// # Errors
+/// [`Error::ForeignContainer`], [`Error::Engine`].
+pub async fn remove(docker: &Docker, lab: &str) -> Result<bool, Error> {
+    let name = name(lab);
+    let container = inspect(docker, &name).await?;
+    if let Some(container) = &container {
+        owned(&name, container, lab)?;
+        remove_container(docker, &name).await?;
+    }
+    let ours = match docker.inspect_volume(&name).await {
+        Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => false,
+        volume => {
+            let volume = volume.map_err(engine::Error::request("looking for the registry's volume"))?;
+            is_labelled(&volume.labels, lab)
+        }
+    };
+    if ours {
+        let removed = docker.remove_volume(&name, None::<RemoveVolumeOptions>).await;
+        removed.map_err(engine::Error::request("removing the registry's volume"))?;
+    }
+    Ok(container.is_some() || ours)
+}
+
+fn labels(lab: &str) -> HashMap<String, String> {
+    [(LAB_LABEL, lab), (OWNED_LABEL, "true")].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+fn is_labelled(found: &HashMap<String, String>, lab: &str) -> bool {
+    labels(lab).iter().all(|(key, value)| found.get(key) == Some(value))
+}
+
+fn owned(name: &str, container: &ContainerInspectResponse, lab: &str) -> Result<(), Error> {
+    let found = container.config.as_ref().and_then(|config| config.labels.as_ref());
+    if found.is_some_and(|found| is_labelled(found, lab)) {
+        Ok(())
+    } else {
+        Err(Error::ForeignContainer { name: name.to_owned() })
+    }
+}
+
+async fn inspect(docker: &Docker, name: &str) -> Result<Option<ContainerInspectResponse>, Error> {
+    match docker.inspect_container(name, None::<InspectContainerOptions>).await {
+        Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        found => Ok(Some(found.map_err(engine::Error::request(format!("looking for the container {name}")))?)),
+    }
+}
+
+async fn create(docker: &Docker, lab: &str, name: &str, image: &str, port: Option<u16>) -> Result<(), Error> {
+    let volume = VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels(lab)), ..Default::default() };
+    docker.create_volume(volume).await.map_err(engine::Error::request("making the registry's volume"))?;
+    let binding = PortBinding {
+        host_ip: Some("127.0.0.1".to_owned()),
+        // Port 0 is any free one.
+        host_port: Some(port.unwrap_or(0).to_string()),
+    };
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        labels: Some(labels(lab)),
+        exposed_ports: Some(vec![PORT.to_owned()]),
+        // It would look for a collector of traces on this machine otherwise.
+        env: Some(vec!["OTEL_TRACES_EXPORTER=none".to_owned()]),
+        host_config: Some(HostConfig {
+            binds: Some(vec![format!("{name}:/var/lib/registry")]),
+            port_bindings: Some(HashMap::from([(PORT.to_owned(), Some(vec![binding]))])),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let options = CreateContainerOptionsBuilder::default().name(name).build();
+    let made = docker.create_container(Some(options), body).await;
+    made.map_err(engine::Error::request(format!("making the registry's container of {image}")))?;
+    Ok(())
+}
+
+async fn start(docker: &Docker, name: &str, port: Option<u16>) -> Result<(), Error> {
+    let taken = |source: &EngineError| {
+        let EngineError::DockerResponseServerError { message, .. } = source else { return false };
+        message.contains("port is already allocated") || message.contains("address already in use")
+    };
+    match (docker.start_container(name, None::<StartContainerOptions>).await, port) {
+        (Ok(()), _) => Ok(()),
+        (Err(source), Some(port)) if taken(&source) => {
+            // It can't run; without it, the next try starts clean.
+            remove_container(docker, name).await?;
+            Err(Error::PortTaken { port, source })
+        }
+        (Err(source), _) => Err(engine::Error::request("starting the registry")(source).into()),
+    }
+}
+
+async fn remove_container(docker: &Docker, name: &str) -> Result<(), Error> {
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    match docker.remove_container(name, Some(options)).await {
+        Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+        result => Ok(result.map_err(engine::Error::request(format!("removing the container {name}")))?),
+    }
+}
+
+fn configured_port(container: &ContainerInspectResponse) -> Option<u16> {
+    let bindings = container.host_config.as_ref()?.port_bindings.as_ref()?.get(PORT)?.as_ref()?;
+    bindings.first()?.host_port.as_ref()?.parse().ok()
+}
+
+fn bound_port(container: &ContainerInspectResponse) -> Option<u16> {
+    let ports = container.network_settings.as_ref()?.ports.as_ref()?.get(PORT)?.as_ref()?;
+    ports.first()?.host_port.as_ref()?.parse().ok()
+}
+
+async fn answers(docker: &Docker, handle: &Handle, limit: Duration, cancel: &CancellationToken) -> Result<(), Error> {
+    let begin = Instant::now();
+    let deadline = |last| Error::Deadline { what: "the lab's registry did not answer".to_owned(), limit, last };
+    let client = Client::new(&handle.url()).map_err(|error| deadline(error.to_string()))?;
+    loop {
+        let Err(error) = client.ping().await else { return Ok(()) };
+        let state = inspect(docker, &handle.container).await?.and_then(|container| container.state);
+        if let Some(code) = state.filter(|state| !state.running.unwrap_or_default()).and_then(|state| state.exit_code) {
+            return Err(deadline(format!(
+                "its container ended with {code}; `docker logs {}` says more",
+                handle.container
+            )));
+        }
+        if begin.elapsed() > limit {
+            return Err(deadline(error.to_string()));
+        }
+        pause(Duration::from_millis(50), cancel).await?;
+    }
+}
+
+fn config_map(handle: &Handle) -> serde_json::Value {
+    let host = format!("127.0.0.1:{}", handle.host_port);
+    let inside = format!("{}:5000", handle.container);
+    let hosting = format!(
+        "host: \"{host}\"\nhostFromContainerRuntime: \"{inside}\"\nhostFromClusterNetwork: \"{inside}\"\nhelp: \"https://istiolab.dev\"\n"
+    );
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "local-registry-hosting", "namespace": "kube-public"},
+        "data": {"localRegistryHosting.v1": hosting},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handle() -> Handle {
+        Handle { container: name("quickstart"), host_port: 5001, created: true }
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(handle().url(), "http://127.0.0.1:5001");
+        assert_eq!(handle().url_for_nodes(), "http://istiolab-quickstart-registry:5000");
+    }
+
+    #[test]
+    fn the_config_map_is_the_enhancements() {
+        let map = config_map(&handle());
+        insta::assert_snapshot!(map["data"]["localRegistryHosting.v1"].as_str().expect("text"), @r#"
+        host: "127.0.0.1:5001"
+        hostFromContainerRuntime: "istiolab-quickstart-registry:5000"
+        hostFromClusterNetwork: "istiolab-quickstart-registry:5000"
+        help: "https://istiolab.dev"
+        "#);
+    }
+
+    #[test]
+    fn only_both_labels_make_it_ours() {
+        assert!(is_labelled(&labels("a"), "a"));
+        assert!(!is_labelled(&labels("b"), "a"));
+        let mut one = labels("a");
+        one.remove(OWNED_LABEL);
+        assert!(!is_labelled(&one, "a"));
+    }
+}
