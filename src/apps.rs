@@ -18,25 +18,26 @@ const INJECTION: &str = "istio-injection";
 /// The set that an application's objects belong to.
 #[must_use]
 pub fn set(application: &Application) -> SetName {
-    SetName::own(format!("application-{}", application.name))
+    SetName::new(format!("istiolab-application-{}", application.name), "default")
 }
 
 /// Applies an application: its namespace, labelled for injection where that is automatic, and its
-/// objects, which istiod's webhook has changed where they are injected by hand. Does not wait for
+/// `objects`, which istiod's webhook has changed where they are injected by hand. Does not wait for
 /// them: [`objects::ready::wait`] does. The mesh must be ready, or pods come up without a proxy.
 ///
 /// # Errors
-/// What reading, injecting and applying tell; [`Kind::Refused`] if another application has the
+/// What injecting and applying tell; [`Kind::Refused`] if another application has the
 /// namespace with another kind of injection.
 pub async fn deploy(
     api: &Api,
     application: &Application,
+    objects: &[Object],
     deadline: Duration,
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Applied, Failure> {
     let set = set(application);
-    let mut all = objects::load(&application.objects)?;
+    let mut all = objects.to_vec();
     if application.injection == Injection::Manual {
         let outcome = inject::inject(api, all, &application.namespace, deadline, progress, cancel).await?;
         for note in outcome.notes {

@@ -21,6 +21,13 @@ pub enum Images {
     },
 }
 
+impl Images {
+    /// The images that are built from parts, of this version.
+    pub fn parts(version: impl Into<String>) -> Self {
+        Self::Parts { hub: "istiolab.local/istio".to_owned(), tag: version.into() }
+    }
+}
+
 /// The file below the user's: profile, images, and what makes the mesh fit a small node. Istio
 /// requests 500m of CPU and 2 GiB for istiod, 100m for each gateway and each sidecar; with a handful
 /// of pods that fills a node of two cores, and the scheduler refuses the rest, although the whole
@@ -72,7 +79,7 @@ mod tests {
 
     #[test]
     fn images_and_profile_are_in_the_base() {
-        let images = Images::Parts { hub: "istiolab.local/istio".to_owned(), tag: "1.31-dev".to_owned() };
+        let images = Images::parts("1.31-dev");
         let spec = &base("demo", &images)["spec"];
         assert_eq!(spec["profile"], "demo");
         assert_eq!(spec["hub"], "istiolab.local/istio");

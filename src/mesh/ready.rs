@@ -1,11 +1,11 @@
 //! When the mesh is ready: not when istiod says so, for it does before its webhook serves
 //! (istio/istio#61049), but when a pod sent to the API server comes back injected.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Request;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -16,36 +16,91 @@ use crate::plan::event::Progress;
 
 /// The pause between tries of an injection.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The control plane's deployment and service.
+const ISTIOD: &str = "istiod";
 /// The proxy's container.
 const PROXY: &str = "istio-proxy";
 
-/// Waits until the mesh works: its objects are ready, gateways included, and a pod that asks for
-/// injection gets a proxy from the API server (a dry run: nothing is made), which takes istiod, its
-/// service, its certificate and the API server's use of it. Workloads that count on injection may
-/// be made from then on, and not before. Rejected proxy configuration is told as a warning.
-///
-/// A gateway's proxy is ready only once it has taken its first clusters and listeners from istiod,
-/// so that waiting for its pods covers what `istioctl proxy-status` calls SYNCED; istiod's own view
-/// (`/debug/syncz`) is open only to callers on its own host or with a mesh token.
+/// Waits until a pod that asks for injection gets a proxy from the API server: a dry run, so that
+/// nothing is made, which takes istiod, its service, its certificate and the API server's use of it.
+/// Workloads that count on injection may be made from then on, and not before.
 ///
 /// # Errors
-/// As [`objects::ready::wait`], and [`objects::Error::Deadline`] with the last answer where the
-/// injection does not come.
-pub async fn ready(
+/// [`objects::Error::Deadline`] with the last answer; [`objects::Error::Failed`] as soon as istiod's
+/// pod can't come up.
+pub async fn webhook(
     api: &Api,
-    objects: &[ObjectRef],
     deadline: Duration,
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<(), objects::Error> {
-    let begin = Instant::now();
-    objects::ready::wait(api, objects, deadline, progress, cancel).await?;
-    let limit = Limit::new(deadline.saturating_sub(begin.elapsed()), progress, cancel);
-    injects(api, &limit).await?;
-    if let Some(rejects) = rejects(api).await {
-        progress.warn(format!("Proxies have rejected configuration of istiod's {rejects} times."));
+    let limit = Limit::new(deadline, progress, cancel);
+    let istiod = [ObjectRef {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        namespace: Some(NAMESPACE.to_owned()),
+        name: ISTIOD.to_owned(),
+    }];
+    // Its troubles (no image, no room) are told while it starts; its word that it is ready counts
+    // for nothing, for that comes before its webhook serves.
+    objects::ready::wait(api, &istiod, deadline, progress, cancel).await?;
+    injects(api, &limit).await
+}
+
+/// Waits until every proxy that runs is connected to istiod, and warns of rejected configuration.
+///
+/// A proxy's pod is ready only once it has taken its first clusters and listeners from istiod, so
+/// that waiting for pods before covers what `istioctl proxy-status` calls SYNCED. istiod's own list
+/// (`/debug/syncz`) can't be asked for here: it is open only to callers on its own host or with a
+/// mesh token, and the API server's proxy takes tokens away. Its metrics say how many are connected.
+///
+/// # Errors
+/// [`objects::Error::Deadline`] with both numbers.
+pub async fn synced(
+    api: &Api,
+    deadline: Duration,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<(), objects::Error> {
+    let limit = Limit::new(deadline, progress, cancel);
+    loop {
+        let (running, metrics) = (proxies(api, &limit).await?, metrics(api, &limit).await?);
+        let connected = sum(&metrics, "pilot_xds");
+        let rejects = sum(&metrics, "pilot_total_xds_rejects");
+        if connected >= running {
+            if rejects > 0 {
+                progress.warn(format!("Proxies have rejected configuration of istiod's {rejects} times."));
+            }
+            return Ok(());
+        }
+        let last = format!("{connected} of {running} proxies are connected to istiod");
+        limit.progress.status(last.clone());
+        pause(&limit, "waiting for proxies", last).await?;
     }
-    Ok(())
+}
+
+async fn pause(limit: &Limit<'_>, doing: &str, last: String) -> Result<(), objects::Error> {
+    if limit.left() < PAUSE {
+        let (elapsed, limit) = (limit.begin.elapsed(), limit.limit);
+        return Err(objects::Error::Deadline { doing: doing.to_owned(), last, elapsed, limit });
+    }
+    tokio::select! {
+        () = limit.cancel.cancelled() => Err(objects::Error::Cancelled),
+        () = tokio::time::sleep(PAUSE) => Ok(()),
+    }
+}
+
+/// How many pods run a proxy.
+async fn proxies(api: &Api, limit: &Limit<'_>) -> Result<u64, objects::Error> {
+    let requests: kube::Api<Pod> = kube::Api::all(api.client().clone());
+    let params = ListParams::default().fields("status.phase=Running");
+    let doing = || "listing the pods with a proxy".to_owned();
+    let pods = limit
+        .tried(doing, || requests.list(&params))
+        .await?
+        .map_err(|source| objects::Error::Api { doing: doing(), source: Box::new(source) })?;
+    let there = |pod: &&Pod| pod.metadata.deletion_timestamp.is_none() && has_proxy(pod);
+    Ok(u64::try_from(pods.items.iter().filter(there).count()).unwrap_or(u64::MAX))
 }
 
 /// Waits until the API server injects a pod that asks for it.
@@ -66,45 +121,40 @@ async fn injects(api: &Api, limit: &Limit<'_>) -> Result<(), objects::Error> {
     let doing = || "sending a pod to be injected".to_owned();
     loop {
         let last = match limit.tried(doing, || requests.create(&params, &pod)).await? {
-            Ok(made) if is_injected(&made) => return Ok(()),
+            Ok(made) if has_proxy(&made) => return Ok(()),
             Ok(_) => "the pod came back without a proxy".to_owned(),
             Err(error) => told(&error),
         };
         limit.progress.status(format!("waiting for an injection: {last}"));
-        if limit.left() < PAUSE {
-            return Err(objects::Error::Deadline {
-                doing: doing(),
-                last,
-                elapsed: limit.begin.elapsed(),
-                limit: limit.limit,
-            });
-        }
-        tokio::select! {
-            () = limit.cancel.cancelled() => return Err(objects::Error::Cancelled),
-            () = tokio::time::sleep(PAUSE) => {}
-        }
+        pause(limit, "sending a pod to be injected", last).await?;
     }
 }
 
 /// A proxy is a container of its own, or, where nodes support it, an init container that stays.
-fn is_injected(pod: &Pod) -> bool {
+fn has_proxy(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
     spec.containers.iter().chain(spec.init_containers.iter().flatten()).any(|container| container.name == PROXY)
 }
 
-/// How often proxies have rejected configuration, by istiod's own metrics; `None` if never, or if
-/// they can't be read, for this is but a help.
-async fn rejects(api: &Api) -> Option<u64> {
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/services/istiod:15014/proxy/metrics");
-    let request = Request::get(path).body(Vec::new()).ok()?;
-    let answer = tokio::time::timeout(Duration::from_secs(5), api.client().request_text(request)).await;
-    Some(count_rejects(&answer.ok()?.ok()?)).filter(|count| *count > 0)
+/// istiod's own metrics.
+async fn metrics(api: &Api, limit: &Limit<'_>) -> Result<String, objects::Error> {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/services/{ISTIOD}:15014/proxy/metrics");
+    let doing = || "reading istiod's metrics".to_owned();
+    let ask = || async {
+        let request = Request::get(&path).body(Vec::new()).map_err(kube::Error::HttpError)?;
+        api.client().request_text(request).await
+    };
+    limit
+        .tried(doing, ask)
+        .await?
+        .map_err(|source| objects::Error::Api { doing: doing(), source: Box::new(source) })
 }
 
-fn count_rejects(metrics: &str) -> u64 {
+/// The sum of a metric over all its labels.
+fn sum(metrics: &str, name: &str) -> u64 {
     metrics
         .lines()
-        .filter(|line| line.starts_with("pilot_total_xds_rejects"))
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
 }
@@ -114,9 +164,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejects_are_counted_over_all_types() {
-        let metrics = "# TYPE pilot_total_xds_rejects counter\npilot_total_xds_rejects{type=\"lds\"} 2\npilot_total_xds_rejects{type=\"cds\"} 1\npilot_xds 4\n";
-        assert_eq!(count_rejects(metrics), 3);
-        assert_eq!(count_rejects("pilot_xds 4\n"), 0);
+    fn a_metric_is_summed_over_its_labels_and_no_other_is() {
+        let metrics = "# TYPE pilot_total_xds_rejects counter\npilot_total_xds_rejects{type=\"lds\"} 2\npilot_total_xds_rejects{type=\"cds\"} 1\npilot_xds{version=\"a\"} 4\npilot_xds_pushes{type=\"cds\"} 9\n";
+        assert_eq!(sum(metrics, "pilot_total_xds_rejects"), 3);
+        assert_eq!(sum(metrics, "pilot_xds"), 4);
+        assert_eq!(sum("", "pilot_xds"), 0);
     }
 }

@@ -12,11 +12,33 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::operator::{self, Images};
 use crate::objects::{self, Object};
+use crate::plan::event::Progress;
 use crate::process::Command;
 use crate::{spec, yaml};
 
 /// What the objects' places are told as.
 const SOURCE: &str = "istioctl manifest generate";
+
+/// The mesh's objects, in the two parts in which they are applied.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rendered {
+    /// Definitions, istiod, its configuration and webhooks.
+    pub control_plane: Vec<Object>,
+    /// Ingress and egress gateways: proxies, which do nothing until istiod serves them.
+    pub gateways: Vec<Object>,
+}
+
+impl Rendered {
+    fn new(objects: Vec<Object>) -> Self {
+        let component = |object: &Object| {
+            let label = &object.document["metadata"]["labels"]["operator.istio.io/component"];
+            label.as_str().unwrap_or_default().to_owned()
+        };
+        let (gateways, control_plane) =
+            objects.into_iter().partition(|object| component(object).ends_with("Gateways"));
+        Self { control_plane, gateways }
+    }
+}
 
 /// An object as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -36,8 +58,9 @@ pub async fn render(
     mesh: &spec::Mesh,
     images: &Images,
     cache: &Utf8Path,
+    progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Vec<Object>, Error> {
+) -> Result<Rendered, Error> {
     let mut files = vec![("base", yaml::to_string(&operator::base(&mesh.profile, images))?)];
     if let Some(path) = &mesh.operator {
         files.push(("lab", fs_err::read_to_string(path).map_err(objects::Error::Read)?));
@@ -49,8 +72,9 @@ pub async fn render(
     let folder = cache.join("mesh");
     let kept = folder.join(format!("{key}.json"));
     if let Some(objects) = read(&kept) {
-        return Ok(objects);
+        return Ok(Rendered::new(objects));
     }
+    progress.status("istioctl manifest generate");
     fs_err::create_dir_all(&folder).map_err(Error::Cache)?;
     // The files stay beside the result: they are what one wants to see when it is not as expected.
     let mut command = Command::new(istioctl.as_str()).args(["manifest", "generate"]);
@@ -68,7 +92,7 @@ pub async fn render(
         objects.iter().map(|object| Kept { line: object.line, document: object.document.clone() }).collect();
     let text = serde_json::to_vec(&list).map_err(|error| Error::Cache(error.into()))?;
     write(&kept, &text)?;
-    Ok(objects)
+    Ok(Rendered::new(objects))
 }
 
 /// What the result depends on. istioctl itself counts by its path, size and time, for hashing its
@@ -108,6 +132,8 @@ fn write(path: &Utf8PathBuf, bytes: &[u8]) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use std::collections::BTreeMap;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -139,16 +165,28 @@ mod tests {
         };
         let cancel = CancellationToken::new();
         let runs = || fs_err::read_to_string(folder.join("runs")).expect("it ran").lines().count();
-        let first = render(&istioctl, &mesh, &images, folder, &cancel).await.expect("rendered");
-        let again = render(&istioctl, &mesh, &images, folder, &cancel).await.expect("rendered");
+        let first = render(&istioctl, &mesh, &images, folder, &Progress::silent(), &cancel).await.expect("rendered");
+        let again = render(&istioctl, &mesh, &images, folder, &Progress::silent(), &cancel).await.expect("rendered");
         assert_eq!((first.clone(), runs()), (again, 1));
-        let args = first[0].document["data"]["args"].as_str().expect("text").to_owned();
+        let args = first.control_plane[0].document["data"]["args"].as_str().expect("text").to_owned();
         assert!(args.starts_with("manifest generate -f ") && args.ends_with("-stock-envoy.yaml"), "{args}");
 
         mesh.set.insert("values.pilot.traceSampling".to_owned(), "1".to_owned());
-        let changed = render(&istioctl, &mesh, &images, folder, &cancel).await.expect("rendered");
+        let changed = render(&istioctl, &mesh, &images, folder, &Progress::silent(), &cancel).await.expect("rendered");
         assert_eq!(runs(), 2);
-        let args = changed[0].document["data"]["args"].as_str().expect("text");
+        let args = changed.control_plane[0].document["data"]["args"].as_str().expect("text");
         assert!(args.ends_with("--set values.pilot.traceSampling=1"), "{args}");
+    }
+
+    #[test]
+    fn gateways_are_told_from_the_control_plane() {
+        let object = |name: &str, component: &str| {
+            let labels = json!({"operator.istio.io/component": component});
+            let document = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": labels}});
+            Object::new(document, "x", 1).expect("whole")
+        };
+        let rendered = Rendered::new(vec![object("istiod", "Pilot"), object("istio-ingressgateway", "IngressGateways")]);
+        assert_eq!(rendered.control_plane[0].name(), "istiod");
+        assert_eq!(rendered.gateways[0].name(), "istio-ingressgateway");
     }
 }

@@ -26,7 +26,7 @@ pub use error::{Error, Problem};
 pub use load::{load, parse};
 pub use object::{Object, ObjectRef};
 pub use order::Phase;
-pub use set::{PART_OF, SET_NAMESPACE, SetName};
+pub use set::{PART_OF, SetName};
 
 /// The field manager of every server-side apply.
 pub const FIELD_MANAGER: &str = "istiolab";

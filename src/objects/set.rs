@@ -16,8 +16,6 @@ use super::error::Error;
 use super::object::ObjectRef;
 use super::request::Limit;
 
-/// The namespace that holds the parents of istiolab's own sets.
-pub const SET_NAMESPACE: &str = "istiolab-system";
 /// The label of members; its value is the set's identifier.
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 /// The annotation that remembers what was applied.
@@ -44,11 +42,6 @@ impl SetName {
     /// A set of this name in this namespace.
     pub fn new(name: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self { name: name.into(), namespace: namespace.into() }
-    }
-
-    /// One of istiolab's own sets, all of which have their parents in one namespace.
-    pub fn own(name: impl Into<String>) -> Self {
-        Self::new(name, SET_NAMESPACE)
     }
 
     /// The identifier: `applyset-<base64url(sha256(name.namespace.kind.group))>-v1`.
