@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use kube::api::{Patch, PatchParams};
 use tokio_util::sync::CancellationToken;
 
@@ -231,9 +231,12 @@ async fn run_phase<'a>(
         return Ok(());
     }
     let total = work.len();
-    let mut results = stream::iter(&work)
-        .map(|(member, action)| async move { (*member, action, send(api, member, action, id, conflicts, limit).await) })
-        .buffer_unordered(CONCURRENCY);
+    // Futures by a loop: from a closure over borrowed items the compiler can't tell that they are `Send`.
+    let mut sends = Vec::with_capacity(total);
+    for (member, action) in &work {
+        sends.push(async move { (*member, action, send(api, member, action, id, conflicts, limit).await) }.boxed());
+    }
+    let mut results = stream::iter(sends).buffer_unordered(CONCURRENCY);
     let mut errors = Vec::new();
     let mut done = 0;
     while let Some((member, action, result)) = results.next().await {
