@@ -5,6 +5,7 @@ mod context;
 mod doctor;
 mod down;
 mod images;
+mod inject;
 mod run;
 mod schema;
 mod signals;
@@ -109,6 +110,7 @@ enum Verb {
     Run(run::Args),
     Status(status::Args),
     Down(down::Args),
+    Inject(inject::Args),
     Images(images::Args),
     Schema(schema::Args),
     Completion(completion::Args),
@@ -123,6 +125,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Run(args) => args.run(context).await,
         Verb::Status(args) => args.run(context).await,
         Verb::Down(args) => args.run(context).await,
+        Verb::Inject(args) => args.run(context).await,
         Verb::Images(args) => args.run(context).await,
         Verb::Schema(args) => args.run(context),
         Verb::Completion(args) => args.run(context),

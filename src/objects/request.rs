@@ -14,25 +14,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long something may take, and who wants to know how it goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit<'a> {
-    pub(super) begin: Instant,
-    pub(super) limit: Duration,
-    pub(super) progress: &'a Progress,
-    pub(super) cancel: &'a CancellationToken,
+pub(crate) struct Limit<'a> {
+    pub(crate) begin: Instant,
+    pub(crate) limit: Duration,
+    pub(crate) progress: &'a Progress,
+    pub(crate) cancel: &'a CancellationToken,
 }
 
 impl<'a> Limit<'a> {
-    pub(super) fn new(limit: Duration, progress: &'a Progress, cancel: &'a CancellationToken) -> Self {
+    pub(crate) fn new(limit: Duration, progress: &'a Progress, cancel: &'a CancellationToken) -> Self {
         Self { begin: Instant::now(), limit, progress, cancel }
     }
 
-    pub(super) fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.limit.saturating_sub(self.begin.elapsed())
     }
 
     /// Tries until the answer is not a passing failure. A lasting failure is the inner error, for
     /// the caller knows best what it means.
-    pub(super) async fn tried<T, F>(
+    pub(crate) async fn tried<T, F>(
         &self,
         doing: impl Fn() -> String,
         mut request: impl FnMut() -> F,
@@ -67,7 +67,7 @@ impl<'a> Limit<'a> {
 }
 
 /// What an error says, without the wrapping of the client.
-pub(super) fn told(error: &kube::Error) -> String {
+pub(crate) fn told(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
@@ -87,7 +87,7 @@ pub(super) fn told(error: &kube::Error) -> String {
 }
 
 /// Whether the same request may succeed later without anyone changing it.
-pub(super) fn passing(error: &kube::Error) -> bool {
+pub(crate) fn passing(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => {
             let names_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());

@@ -17,7 +17,7 @@ use super::object::ObjectRef;
 use super::request::Limit;
 
 /// The label of members; its value is the set's identifier.
-pub(super) const PART_OF: &str = "applyset.kubernetes.io/part-of";
+pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 /// The annotation that remembers what was applied.
 pub(super) const APPLIED_HASH: &str = "istiolab.dev/applied-hash";
 
