@@ -132,7 +132,7 @@ pub(super) fn write(text: &impl Display) -> Result<(), Failure> {
     }
 }
 
-fn quick_start() -> Result<Utf8PathBuf, Failure> {
+pub(super) fn quick_start() -> Result<Utf8PathBuf, Failure> {
     let here = std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok()).unwrap_or_default();
     let found = here.ancestors().map(|dir| dir.join(DEFAULT_LAB)).find(|file| file.is_file());
     // In the user's words where that is short: `scenarios/quickstart.yaml`, not the whole path.

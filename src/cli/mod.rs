@@ -2,8 +2,10 @@
 
 mod completion;
 mod context;
+mod doctor;
 mod down;
 mod images;
+mod inject;
 mod run;
 mod schema;
 mod signals;
@@ -102,11 +104,13 @@ pub enum Color {
 /// What is to be done. A new verb is a file beside this one, a line here and one in [`dispatch`].
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Doctor(doctor::Args),
     Up(up::Args),
     Test(test::Args),
     Run(run::Args),
     Status(status::Args),
     Down(down::Args),
+    Inject(inject::Args),
     Images(images::Args),
     Schema(schema::Args),
     Completion(completion::Args),
@@ -115,11 +119,13 @@ enum Verb {
 
 async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
     match verb {
+        Verb::Doctor(args) => args.run(context).await,
         Verb::Up(args) => args.run(context).await,
         Verb::Test(args) => args.run(context).await,
         Verb::Run(args) => args.run(context).await,
         Verb::Status(args) => args.run(context).await,
         Verb::Down(args) => args.run(context).await,
+        Verb::Inject(args) => args.run(context).await,
         Verb::Images(args) => args.run(context).await,
         Verb::Schema(args) => args.run(context),
         Verb::Completion(args) => args.run(context),

@@ -91,7 +91,7 @@ async fn workloads(kubeconfig: &Utf8Path) -> Result<Vec<Workload>, Failure> {
         namespace: deployment.metadata.namespace.unwrap_or_default(),
         name: deployment.metadata.name.unwrap_or_default(),
         ready: deployment.status.and_then(|status| status.ready_replicas).unwrap_or(0),
-        wanted: deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1),
+        wanted: deployment.spec.replicas.unwrap_or(1),
     };
     Ok(all.items.into_iter().map(workload).collect())
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use kube::api::{Patch, PatchParams};
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +11,7 @@ use super::FIELD_MANAGER;
 use super::api::{self, Api};
 use super::conflict;
 use super::delete::{self, Doomed};
+use super::drift;
 use super::error::Error;
 use super::inventory::{self, Identity, Live};
 use super::object::{Object, ObjectRef};
@@ -181,7 +182,7 @@ fn action(member: &Member, live: &HashMap<Identity, Live>, id: &str) -> Result<A
             owner: owner.clone(),
         });
     }
-    if live.hash.as_ref() == Some(&member.hash) && !live.terminating && drifted(member, live).is_empty() {
+    if live.hash.as_ref() == Some(&member.hash) && !live.terminating && drift::lost(&member.document, live).is_empty() {
         return Ok(Action::Keep);
     }
     Ok(Action::Change(Box::new(live.clone())))
@@ -230,9 +231,12 @@ async fn run_phase<'a>(
         return Ok(());
     }
     let total = work.len();
-    let mut results = stream::iter(&work)
-        .map(|(member, action)| async move { (*member, action, send(api, member, action, id, conflicts, limit).await) })
-        .buffer_unordered(CONCURRENCY);
+    // Futures by a loop: from a closure over borrowed items the compiler can't tell that they are `Send`.
+    let mut sends = Vec::with_capacity(total);
+    for (member, action) in &work {
+        sends.push(async move { (*member, action, send(api, member, action, id, conflicts, limit).await) }.boxed());
+    }
+    let mut results = stream::iter(sends).buffer_unordered(CONCURRENCY);
     let mut errors = Vec::new();
     let mut done = 0;
     while let Some((member, action, result)) = results.next().await {
@@ -348,11 +352,6 @@ async fn send(
 
 fn refused(member: &Member, error: &kube::Error) -> Error {
     Error::Refused { object: member.reference.clone(), origin: member.origin.clone(), message: told(error) }
-}
-
-/// Fields of the object that we applied and that somebody else has changed since.
-fn drifted(_member: &Member, _live: &Live) -> Vec<String> {
-    Vec::new()
 }
 
 impl From<&Live> for Doomed {

@@ -38,7 +38,7 @@ pub(super) fn clashes(status: &Status) -> Vec<Clash> {
 
 /// Whether a field is meant to be handed over once its controller runs: what a webhook's own server
 /// writes into its configuration, and the number of replicas under a scaler.
-fn is_handed_over(kind: &str, field: &str) -> bool {
+pub(super) fn is_handed_over(kind: &str, field: &str) -> bool {
     match kind {
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => {
             field.starts_with(".webhooks[") && (field.ends_with(".failurePolicy") || field.ends_with(".caBundle"))
@@ -86,25 +86,20 @@ fn remove(document: &mut Value, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::response::{StatusCause, StatusDetails};
     use serde_json::json;
 
     use super::*;
 
     #[test]
     fn managers_are_read_from_the_answer() {
-        let cause = |message: &str, field: &str| StatusCause {
-            reason: "FieldManagerConflict".into(),
-            message: message.into(),
-            field: field.into(),
-        };
-        let status = Status::failure("Apply failed with 2 conflicts", "Conflict").with_details(StatusDetails {
-            causes: vec![
-                cause("conflict with \"kubectl-edit\" using apps/v1", ".spec.replicas"),
-                cause("conflict with \"argocd\"", ".data.a"),
-            ],
-            ..StatusDetails::default()
-        });
+        let cause =
+            |message: &str, field: &str| json!({"reason": "FieldManagerConflict", "message": message, "field": field});
+        let causes = [
+            cause("conflict with \"kubectl-edit\" using apps/v1", ".spec.replicas"),
+            cause("conflict with \"argocd\"", ".data.a"),
+        ];
+        let status: Status =
+            serde_json::from_value(json!({"code": 409, "details": {"causes": causes}})).expect("a status");
         let found = clashes(&status);
         assert_eq!(found[0].to_string(), "`.spec.replicas` is managed by `kubectl-edit`");
         assert_eq!(found.iter().map(|clash| clash.declared).collect::<Vec<_>>(), [false, true]);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{DeleteParams, DynamicObject, PartialObjectMeta, Preconditions};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
@@ -84,11 +84,12 @@ pub(super) async fn remove(
     for (phase, mut objects) in phases.into_iter().rev() {
         objects.sort_by(|a, b| a.reference.cmp(&b.reference));
         limit.progress.status(format!("deleting {phase}, {} of {total} objects gone", deleted.len()));
-        stream::iter(&objects)
-            .map(|object| async move { delete(api, object, limit).await })
-            .buffer_unordered(CONCURRENCY)
-            .try_collect::<()>()
-            .await?;
+        // Futures by a loop: from a closure over borrowed items the compiler can't tell that they are `Send`.
+        let mut deletes = Vec::with_capacity(objects.len());
+        for object in &objects {
+            deletes.push(delete(api, object, limit).boxed());
+        }
+        stream::iter(deletes).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
         gone(api, &objects, id, limit).await?;
         deleted.extend(objects.into_iter().map(|object| object.reference));
     }

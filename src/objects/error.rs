@@ -36,8 +36,8 @@ pub enum Error {
     #[error("`{0}` holds no object")]
     Empty(String),
     /// A file is not YAML.
-    #[error("{0}")]
-    Yaml(String),
+    #[error(transparent)]
+    Yaml(#[from] crate::yaml::Error),
     /// Documents that are no objects; all of them.
     #[error("{}", lines(.0))]
     Malformed(Vec<Problem>),

@@ -51,11 +51,11 @@ pub fn load(paths: &[Utf8PathBuf]) -> Result<Vec<Object>, Error> {
 /// Reads the objects of one text; `source` is its name in messages.
 ///
 /// # Errors
-/// [`Error::Yaml`] or [`Error::Malformed`].
+/// [`Error::Yaml`] or [`Error::Malformed`], the latter with all faults.
 pub fn parse(text: &str, source: &str) -> Result<Vec<Object>, Error> {
     let mut objects = Vec::new();
     let mut problems = Vec::new();
-    for document in super::documents::documents(text, source)? {
+    for document in crate::yaml::documents(text, source)? {
         for item in items(document.value) {
             match Object::new(item, source, document.line) {
                 Ok(object) => objects.push(object),

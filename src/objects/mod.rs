@@ -7,7 +7,7 @@ mod api;
 mod apply;
 mod conflict;
 mod delete;
-mod documents;
+mod drift;
 mod error;
 mod inventory;
 mod load;
@@ -15,7 +15,7 @@ mod object;
 mod order;
 mod plan;
 pub mod ready;
-mod request;
+pub(crate) mod request;
 mod set;
 
 pub use api::{Api, Served};
@@ -26,7 +26,7 @@ pub use error::{Error, Problem};
 pub use load::{load, parse};
 pub use object::{Object, ObjectRef};
 pub use order::Phase;
-pub use set::SetName;
+pub use set::{PART_OF, SetName};
 
 /// The field manager of every server-side apply.
 pub const FIELD_MANAGER: &str = "istiolab";

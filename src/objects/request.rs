@@ -14,25 +14,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long something may take, and who wants to know how it goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit<'a> {
-    pub(super) begin: Instant,
-    pub(super) limit: Duration,
-    pub(super) progress: &'a Progress,
-    pub(super) cancel: &'a CancellationToken,
+pub(crate) struct Limit<'a> {
+    pub(crate) begin: Instant,
+    pub(crate) limit: Duration,
+    pub(crate) progress: &'a Progress,
+    pub(crate) cancel: &'a CancellationToken,
 }
 
 impl<'a> Limit<'a> {
-    pub(super) fn new(limit: Duration, progress: &'a Progress, cancel: &'a CancellationToken) -> Self {
+    pub(crate) fn new(limit: Duration, progress: &'a Progress, cancel: &'a CancellationToken) -> Self {
         Self { begin: Instant::now(), limit, progress, cancel }
     }
 
-    pub(super) fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.limit.saturating_sub(self.begin.elapsed())
     }
 
     /// Tries until the answer is not a passing failure. A lasting failure is the inner error, for
     /// the caller knows best what it means.
-    pub(super) async fn tried<T, F>(
+    pub(crate) async fn tried<T, F>(
         &self,
         doing: impl Fn() -> String,
         mut request: impl FnMut() -> F,
@@ -67,7 +67,7 @@ impl<'a> Limit<'a> {
 }
 
 /// What an error says, without the wrapping of the client.
-pub(super) fn told(error: &kube::Error) -> String {
+pub(crate) fn told(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
@@ -87,13 +87,15 @@ pub(super) fn told(error: &kube::Error) -> String {
 }
 
 /// Whether the same request may succeed later without anyone changing it.
-pub(super) fn passing(error: &kube::Error) -> bool {
+pub(crate) fn passing(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => {
             let names_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
             match status.code {
-                // Webhooks that do not answer yet and an etcd without a leader are told as 500.
-                429 | 500 | 502 | 503 | 504 => true,
+                // Webhooks that do not answer yet and an etcd without a leader are told as 500; but so
+                // are fields that are not in the schema.
+                500 => !status.message.contains("failed to create typed"),
+                429 | 502 | 503 | 504 => true,
                 // Somebody was faster; a conflict of field managers lists causes and stays.
                 409 => status.details.as_ref().is_none_or(|details| details.causes.is_empty()),
                 // A path that is not served yet, unlike an object that is not there.
@@ -113,43 +115,38 @@ pub(super) fn passing(error: &kube::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
-    use kube::core::response::{StatusCause, StatusDetails};
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn answer(code: u16, message: &str, details: Option<StatusDetails>) -> kube::Error {
-        let mut status = Status::failure(message, "").with_code(code);
-        status.details = details;
-        kube::Error::Api(status.boxed())
+    fn answer(code: u16, message: &str, details: serde_json::Value) -> kube::Error {
+        let status = json!({"code": code, "message": message, "details": details});
+        kube::Error::Api(serde_json::from_value::<Status>(status).expect("a status").boxed())
     }
 
     #[test]
     fn a_webhook_that_does_not_answer_yet_is_passing() {
-        assert!(passing(&answer(500, "failed calling webhook \"x\": connection refused", None)));
-        assert!(passing(&answer(429, "too many requests", None)));
+        assert!(passing(&answer(500, "failed calling webhook \"x\": connection refused", Value::Null)));
+        assert!(passing(&answer(429, "too many requests", Value::Null)));
     }
 
     #[test]
     fn what_the_server_refuses_stays() {
-        assert!(!passing(&answer(422, "spec.replicas: must be positive", None)));
-        assert!(!passing(&answer(403, "admission webhook denied the request", None)));
-        let conflict = StatusDetails {
-            causes: vec![StatusCause {
-                reason: "FieldManagerConflict".into(),
-                message: String::new(),
-                field: ".spec".into(),
-            }],
-            ..StatusDetails::default()
-        };
-        assert!(!passing(&answer(409, "Apply failed", Some(conflict))));
-        assert!(passing(&answer(409, "the object has been modified", None)));
+        let typed =
+            "failed to create typed patch object (a/b; /v1, Kind=ConfigMap): .daten: field not declared in schema";
+        assert!(!passing(&answer(500, typed, Value::Null)));
+        assert!(!passing(&answer(422, "spec.replicas: must be positive", Value::Null)));
+        assert!(!passing(&answer(403, "admission webhook denied the request", Value::Null)));
+        let conflict = json!({"causes": [{"reason": "FieldManagerConflict", "message": "", "field": ".spec"}]});
+        assert!(!passing(&answer(409, "Apply failed", conflict)));
+        assert!(passing(&answer(409, "the object has been modified", Value::Null)));
     }
 
     #[test]
     fn a_missing_namespace_stays_and_a_missing_path_passes() {
-        let details = StatusDetails { name: "demo".into(), ..StatusDetails::default() };
-        assert!(!passing(&answer(404, "namespaces \"demo\" not found", Some(details))));
-        assert!(passing(&answer(404, "404 page not found", None)));
+        let details = json!({"name": "demo"});
+        assert!(!passing(&answer(404, "namespaces \"demo\" not found", details)));
+        assert!(passing(&answer(404, "404 page not found", Value::Null)));
     }
 
     #[tokio::test]
@@ -158,7 +155,7 @@ mod tests {
         let progress = Progress::silent();
         let limit = Limit::new(Duration::from_millis(120), &progress, &cancel);
         let error = limit
-            .tried(|| "applying Pod x".to_owned(), || async { Err::<(), _>(answer(503, "not yet", None)) })
+            .tried(|| "applying Pod x".to_owned(), || async { Err::<(), _>(answer(503, "not yet", Value::Null)) })
             .await
             .expect_err("it never succeeds");
         assert!(error.to_string().starts_with("applying Pod x did not succeed within"), "{error}");

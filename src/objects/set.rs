@@ -11,14 +11,13 @@ use kube::api::{Api as KubeApi, Patch, PatchParams};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::FIELD_MANAGER;
 use super::api::{Api, api_error};
 use super::error::Error;
 use super::object::ObjectRef;
 use super::request::Limit;
 
 /// The label of members; its value is the set's identifier.
-pub(super) const PART_OF: &str = "applyset.kubernetes.io/part-of";
+pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 /// The annotation that remembers what was applied.
 pub(super) const APPLIED_HASH: &str = "istiolab.dev/applied-hash";
 
@@ -27,6 +26,8 @@ const TOOLING: &str = "applyset.kubernetes.io/tooling";
 const GROUP_KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
 const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
 const TOOL: &str = "istiolab";
+/// The parent has a manager of its own, as kubectl's has, so that it can be a member as well.
+const MANAGER: &str = "istiolab-applyset";
 
 /// Names a set: the `ConfigMap` that is its parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +163,7 @@ pub(super) async fn write(api: &Api, set: &SetName, extent: &Extent, limit: &Lim
         },
     });
     let requests: KubeApi<ConfigMap> = KubeApi::namespaced(api.client().clone(), &set.namespace);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(MANAGER).force();
     let doing = || format!("writing the set {set}");
     let patch = Patch::Apply(&parent);
     let write = || limit.tried(doing, || requests.patch_metadata(&set.name, &params, &patch));
@@ -178,7 +179,7 @@ pub(super) async fn write(api: &Api, set: &SetName, extent: &Extent, limit: &Lim
 async fn make_namespace(api: &Api, name: &str, limit: &Limit<'_>) -> Result<(), Error> {
     let requests: KubeApi<k8s_openapi::api::core::v1::Namespace> = KubeApi::all(api.client().clone());
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-    let params = PatchParams::apply(FIELD_MANAGER);
+    let params = PatchParams::apply(MANAGER);
     let patch = Patch::Apply(&namespace);
     let doing = || format!("making the namespace {name}");
     limit

@@ -13,7 +13,7 @@ use super::record::Record;
 use super::{Error, Recipe};
 use crate::images::compose::{self, Layer, Nothing, RunConfig, Source, Tree};
 use crate::images::digest::Digest;
-use crate::images::layout::{Descriptor, Layout};
+use crate::images::layout::{self, Descriptor, ImageIndex, Layout, REF_NAME};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -79,20 +79,75 @@ impl Assembly<'_> {
             layer.file(path, Source::Bytes(text.clone().into_bytes()), entry.mode.unwrap_or(0o644));
         } else if let Some(from) = &entry.from {
             let source = self.source(from)?;
-            if source.is_dir() {
-                if let Some(mode) = entry.mode {
-                    layer.folder(path, mode);
-                }
-                layer.tree(&source, path, &Tree { omit: entry.omit.clone(), owners: entry.owners })?;
+            let how = Tree { omit: entry.omit.clone(), mode: entry.mode };
+            if self.inputs.get(from).is_some_and(|made| made.archive) {
+                layer.archive(&source, path, |name| (!how.omits(name)).then(|| name.to_owned()))?;
+            } else if source.is_dir() {
+                layer.tree(&source, path, &how)?;
             } else {
                 layer.file(path, Source::Path(source), entry.mode.unwrap_or(0o644));
             }
+        } else if let Some(parts) = &entry.images {
+            for part in parts {
+                self.unpack(layer, path, self.need(part)?)?;
+            }
+            self.index(layer, path, parts)?;
         } else {
             layer.folder(path, entry.mode.unwrap_or(0o755));
         }
         if let Some((uid, gid)) = entry.owner {
             layer.owner(path, uid, gid);
         }
+        Ok(())
+    }
+
+    /// Puts the images of a part below `at`, their layers unpacked.
+    fn unpack(&self, layer: &mut Layer, at: &str, part: &Record) -> Result<(), Error> {
+        let blobs = format!("{at}/images/blobs/sha256");
+        for image in part.images.values() {
+            let manifest = self.layout.manifest(&image.digest)?;
+            for digest in [image.digest, manifest.config.digest] {
+                layer.file(&format!("{blobs}/{}", digest.hex()), Source::Path(self.layout.path(&digest)), 0o644);
+            }
+            for inner in &manifest.layers {
+                let to = format!("{at}/layers/{}", inner.digest.hex());
+                if !layer.has(&to) {
+                    // What goes into another image must not carry damage on.
+                    self.layout.verify(&inner.digest)?;
+                    layer.folder(&to, 0o755);
+                    layer.archive(&self.layout.path(&inner.digest), &to, |name| Some(name.to_owned()))?;
+                }
+            }
+        }
+        for (name, inner) in &part.layers {
+            let to = format!("{at}/layers/{}", inner.digest.hex());
+            if layer.has(&to) {
+                layer.symlink(
+                    &format!("{at}/parts/{}/{name}", part.name),
+                    &format!("../../layers/{}", inner.digest.hex()),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the index of the images of `parts` below `at`.
+    fn index(&self, layer: &mut Layer, at: &str, parts: &[String]) -> Result<(), Error> {
+        let mut index = ImageIndex::default();
+        for part in parts {
+            for (name, image) in &self.need(part)?.images {
+                let mut image = image.clone();
+                // containerd takes the name from here.
+                image.annotations.insert("io.containerd.image.name".to_owned(), name.clone());
+                image.annotations.insert(REF_NAME.to_owned(), name.clone());
+                index.manifests.push(image);
+            }
+        }
+        let json = |source| layout::Error::Json { path: at.into(), source };
+        let text = serde_json::to_vec(&index).map_err(json)?;
+        layer.file(&format!("{at}/images/index.json"), Source::Bytes(text), 0o644);
+        let marker = br#"{"imageLayoutVersion":"1.0.0"}"#;
+        layer.file(&format!("{at}/images/oci-layout"), Source::Bytes(marker.to_vec()), 0o644);
         Ok(())
     }
 

@@ -104,8 +104,8 @@ pub fn verify(recipes: &Recipes, paths: &Paths, progress: &Progress) -> Result<V
 fn weight(part: &Recipe) -> u32 {
     let one = |input: &Input| match input {
         Input::Go(_) | Input::Cargo(_) => 2,
-        Input::Wheel(_) | Input::Jar(_) | Input::GoModule(_) => 0,
-        Input::Jlink(_) | Input::Debian(_) | Input::Command(_) | Input::Archive(_) => 1,
+        Input::Wheel(_) | Input::Jar(_) | Input::GoModule(_) | Input::Debian(_) => 0,
+        Input::Jlink(_) | Input::Command(_) => 1,
     };
     part.inputs.values().map(one).max().unwrap_or(0)
 }
@@ -152,7 +152,6 @@ impl Yard {
             project: &self.project,
             cache: &self.cache,
             work: &work,
-            layout: &self.layout,
             needs: &needs,
             progress,
             cancel,

@@ -35,6 +35,7 @@ pub(super) fn of(
     }
     for need in needs {
         hasher.field(&need.name);
+        hasher.field(need.key.to_string());
         for (name, descriptor) in need.images.iter().chain(&need.layers) {
             hasher.field(name);
             hasher.field(descriptor.digest.to_string());

@@ -71,14 +71,13 @@ pub enum Input {
     Jar(Jar),
     /// A Java run-time image with these modules, made by `jlink`.
     Jlink(Jlink),
-    /// A root file system of Debian packages.
+    /// The files of Debian packages as a tar. Maintainer scripts are not run: what they would make
+    /// is for the recipe to add.
     Debian(Debian),
     /// A program of this project's workspace, linked statically.
     Cargo(CargoProgram),
     /// The files that a command of the part's own leaves behind.
     Command(Shell),
-    /// An archive of images of other parts, as an OCI image layout in a tar file.
-    Archive(Archive),
 }
 
 /// See [`Input::Go`].
@@ -93,9 +92,8 @@ pub struct GoProgram {
     /// Settings for the linker, beside `-s -w -buildid=`.
     #[serde(default)]
     pub ldflags: Vec<String>,
-    /// Whether C code is compiled in; it is then linked statically.
-    #[serde(default)]
-    pub cgo: bool,
+    /// The input whose folder holds `go.mod`, if it is not the part's.
+    pub within: Option<String>,
 }
 
 /// See [`Input::GoModule`].
@@ -104,6 +102,8 @@ pub struct GoProgram {
 pub struct GoModule {
     /// The module's path.
     pub module: String,
+    /// The part whose `go.mod` requires it, if it is not this one.
+    pub part: Option<String>,
 }
 
 /// See [`Input::Wheel`].
@@ -144,8 +144,15 @@ pub struct Jlink {
 pub struct Debian {
     /// The release, as `bookworm`.
     pub suite: String,
-    /// Packages beside those without which nothing works; what they depend on comes with them.
+    /// Where its packages are.
+    pub mirror: url::Url,
+    /// The packages; what they depend on comes with them.
     pub packages: Vec<String>,
+    /// Packages that others depend on but that stay out: those that only maintainer scripts use.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// The part on which these packages lie; what is in it stays out.
+    pub above: Option<String>,
 }
 
 /// See [`Input::Cargo`].
@@ -173,14 +180,6 @@ pub struct Shell {
     pub toolchains: BTreeSet<Toolchain>,
 }
 
-/// See [`Input::Archive`].
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Archive {
-    /// Parts, all of whose images go in.
-    pub parts: Vec<String>,
-}
-
 /// A compiler whose version shows in what it makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -193,7 +192,7 @@ pub enum Toolchain {
     Rust,
 }
 
-/// Something in a layer: exactly one of `from`, `link`, `text` and `folder` says what.
+/// Something in a layer: exactly one of `from`, `link`, `text`, `folder` and `images` says what.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -209,17 +208,18 @@ pub struct Entry {
     /// An empty folder.
     #[serde(default)]
     pub folder: bool,
+    /// Parts whose images are put here, unpacked: `images/` is an OCI image layout that lacks the
+    /// layers, `layers/HEX/` has the content of the layer with that digest, and `parts/PART/LAYER`
+    /// is a link to it.
+    pub images: Option<Vec<String>>,
     /// Permission bits, as `0755`; 0644 for files and 0755 for folders if not given. The files of
-    /// a folder keep theirs.
+    /// a folder keep theirs if it is not given.
     pub mode: Option<u32>,
     /// User and group, as `[65534, 65534]`; root if not given.
     pub owner: Option<(u64, u64)>,
     /// Patterns of what stays out of a folder.
     #[serde(default)]
     pub omit: Vec<String>,
-    /// Whether the owners of a folder's files count.
-    #[serde(default)]
-    pub owners: bool,
 }
 
 /// An image that comes out of a part.
@@ -281,7 +281,11 @@ impl Input {
     /// The other inputs that it is made from.
     #[must_use]
     pub fn uses(&self) -> &[String] {
-        if let Self::Command(shell) = self { &shell.uses } else { &[] }
+        match self {
+            Self::Go(program) => program.within.as_slice(),
+            Self::Command(shell) => &shell.uses,
+            _ => &[],
+        }
     }
 }
 
@@ -384,15 +388,27 @@ impl Recipe {
             if let Some(Err(error)) = sum.map(|hex| Digest::from_hex(hex)) {
                 return Err(self.wrong(format!("the input `{name}`: {error}")));
             }
-            if let Input::Archive(archive) = input {
-                archive.parts.iter().try_for_each(|part| self.check_need(part))?;
-            }
+            let other = match input {
+                Input::Debian(debian) => debian.above.as_ref(),
+                Input::GoModule(module) => module.part.as_ref(),
+                _ => None,
+            };
+            other.iter().try_for_each(|part| self.check_need(part))?;
         }
         for (name, entry) in self.layers.iter().flat_map(|(name, layer)| layer.iter().map(move |entry| (name, entry))) {
-            let kinds = [entry.from.is_some(), entry.link.is_some(), entry.text.is_some(), entry.folder];
+            let images = entry.images.iter().flatten();
+            images.clone().try_for_each(|part| self.check_need(part))?;
+            let kinds = [
+                entry.from.is_some(),
+                entry.link.is_some(),
+                entry.text.is_some(),
+                entry.folder,
+                entry.images.is_some(),
+            ];
             if kinds.iter().filter(|is| **is).count() != 1 {
                 let path = &entry.path;
-                let what = format!("the layer `{name}`: {path} must have one of `from`, `link`, `text`, `folder`");
+                let what =
+                    format!("the layer `{name}`: {path} must have one of `from`, `link`, `text`, `folder`, `images`");
                 return Err(self.wrong(what));
             }
         }

@@ -37,7 +37,9 @@ impl From<Error> for Failure {
         match &error {
             Error::Io(_) => Self::new(Kind::Unexpected, error),
             Error::Format { path, .. } => {
-                let hint = format!("Take the lab down with the version that made it, or delete `{path}` if its cluster is gone.");
+                let hint = format!(
+                    "Take the lab down with the version that made it, or delete `{path}` if its cluster is gone."
+                );
                 Self::new(Kind::BadInput, error).hint(hint)
             }
             Error::Busy { .. } => Self::new(Kind::Refused, error).hint("Wait for it to end, or stop it with Ctrl-C."),

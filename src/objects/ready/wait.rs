@@ -100,14 +100,24 @@ pub async fn wait_with(
     while !waiting.objects.is_empty() {
         tokio::select! {
             () = cancel.cancelled() => return Err(Error::Cancelled),
-            () = &mut end => return Err(waiting.timed_out(begin.elapsed(), deadline).await),
+            () = &mut end => {
+                let states = waiting.states();
+                drop(waiting);
+                let mut waiting = Vec::new();
+                for (object, asked, state) in states {
+                    waiting.push((object, with_event(api, asked, state).await));
+                }
+                return Err(Error::NotReady { waiting, elapsed: begin.elapsed(), limit: deadline });
+            }
             Some((origin, event)) = waiting.events.next() => waiting.take(origin, event, progress),
             Some((key, answer)) = waiting.probes.next() => waiting.probed(key, answer),
             _ = tick.tick() => {}
         }
-        if let Some((object, cause)) = waiting.verdict() {
-            let cause = waiting.with_event(&object, cause).await;
-            return Err(Error::Failed { object, cause, elapsed: begin.elapsed() });
+        if let Some((object, asked, cause)) = waiting.verdict() {
+            let elapsed = begin.elapsed();
+            drop(waiting);
+            let cause = with_event(api, asked, cause).await;
+            return Err(Error::Failed { object, cause, elapsed });
         }
         let state = waiting.state();
         if state != said {
@@ -116,6 +126,18 @@ pub async fn wait_with(
         }
     }
     Ok(())
+}
+
+/// Namespace and name of an object that events may be about.
+type Subject = Option<(String, String)>;
+
+/// Adds the last warning about a subject to what is known.
+async fn with_event(api: &Api, subject: Subject, cause: String) -> String {
+    let Some((namespace, name)) = subject else { return cause };
+    match super::watched::last_warning(api, &namespace, &name).await {
+        Some(event) if !cause.contains(&event) => format!("{cause}; last event: {event}"),
+        _ => cause,
+    }
 }
 
 /// Where an event comes from.
@@ -343,45 +365,37 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// The first object that has failed, with the cause.
-    fn verdict(&self) -> Option<(ObjectRef, String)> {
+    /// The first object that has failed, with whom to ask events for, and the cause.
+    fn verdict(&self) -> Option<(ObjectRef, Subject, String)> {
         for object in self.objects.values() {
             let troubles = self.troubles(object);
+            let verdict = |cause: String| Some((object.reference.clone(), self.subject(object), cause));
             if let Some(cause) = &object.failed {
                 let pod = troubles.first().map(|(pod, trouble, _)| format!("; pod {pod}: {trouble}"));
-                return Some((object.reference.clone(), format!("{cause}{}", pod.unwrap_or_default())));
+                return verdict(format!("{cause}{}", pod.unwrap_or_default()));
             }
             if let Some((pod, trouble, _)) =
                 troubles.iter().find(|(_, trouble, since)| since.elapsed() >= self.grace.of(trouble.class))
             {
-                return Some((object.reference.clone(), format!("{}; pod {pod}: {trouble}", object.state)));
+                return verdict(format!("{}; pod {pod}: {trouble}", object.state));
             }
             if object.ailing_since.is_some_and(|since| since.elapsed() >= self.grace.container) {
-                return Some((object.reference.clone(), object.state.clone()));
+                return verdict(object.state.clone());
             }
         }
         None
     }
 
-    /// Adds the last warning about the object's pods, or about the object itself.
-    async fn with_event(&self, object: &ObjectRef, cause: String) -> String {
-        let Some(namespace) = &object.namespace else { return cause };
-        let troubled = self.objects.values().find(|unready| unready.reference == *object);
-        let pod = troubled.and_then(|object| self.troubles(object).into_iter().next()).map(|(pod, ..)| pod);
-        let name = pod.unwrap_or_else(|| object.name.clone());
-        match super::watched::last_warning(self.api, namespace, &name).await {
-            Some(event) if !cause.contains(&event) => format!("{cause}; last event: {event}"),
-            _ => cause,
-        }
+    /// Whose events explain an object's state: those of its troubled pod, else its own.
+    fn subject(&self, object: &Unready) -> Subject {
+        let pod = self.troubles(object).into_iter().next().map(|(pod, ..)| pod);
+        Some((object.reference.namespace.clone()?, pod.unwrap_or_else(|| object.reference.name.clone())))
     }
 
-    async fn timed_out(&self, elapsed: Duration, limit: Duration) -> Error {
-        let mut waiting = Vec::new();
-        for object in self.objects.values() {
-            let state = self.with_event(&object.reference, self.told(object)).await;
-            waiting.push((object.reference.clone(), state));
-        }
-        Error::NotReady { waiting, elapsed, limit }
+    /// Every object that is not ready, with whom to ask events for, and its last state.
+    fn states(&self) -> Vec<(ObjectRef, Subject, String)> {
+        let state = |object: &Unready| (object.reference.clone(), self.subject(object), self.told(object));
+        self.objects.values().map(state).collect()
     }
 
     /// The object's state with the first trouble of its pods.

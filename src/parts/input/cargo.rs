@@ -24,6 +24,6 @@ impl Workshop<'_> {
             .env_remove("CARGO_ENCODED_RUSTFLAGS");
         self.run(&program.package, command).await?;
         let path = target.join(TARGET).join("release").join(&program.package);
-        Ok(Made { path, made_of: vec![format!("{} of this project's Cargo.lock", program.package)] })
+        Ok(Made::new(path, vec![format!("{} of this project's Cargo.lock", program.package)]))
     }
 }

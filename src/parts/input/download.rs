@@ -23,7 +23,7 @@ impl Workshop<'_> {
         let out = self.folder(name)?;
         let unpack = Command::new("python3").args(["-m", "zipfile", "-e", file.as_str(), out.as_str()]);
         self.run(name, unpack).await?;
-        Ok(Made { path: out, made_of: vec![format!("pypi {what} sha256:{}", wheel.sha256)] })
+        Ok(Made::new(out, vec![format!("pypi {what} sha256:{}", wheel.sha256)]))
     }
 
     /// Downloads a file from a Maven repository.
@@ -36,7 +36,7 @@ impl Workshop<'_> {
                     .arg(format!("-DoutputDirectory={dir}"))
             })
             .await?;
-        Ok(Made { path: file, made_of: vec![format!("maven {} sha256:{}", jar.coordinates, jar.sha256)] })
+        Ok(Made::new(file, vec![format!("maven {} sha256:{}", jar.coordinates, jar.sha256)]))
     }
 
     /// The file with this checksum in `$cache/downloads`, where `client`, which is to put exactly one

@@ -1,5 +1,7 @@
 //! Programs and folders out of Go modules.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::{Made, Workshop};
@@ -9,16 +11,20 @@ use crate::process::Command;
 
 impl Workshop<'_> {
     /// Builds a program so that the same modules and the same compiler give the same bytes.
-    pub(super) async fn go(&self, name: &str, program: &GoProgram) -> Result<Made, Error> {
+    pub(super) async fn go(
+        &self,
+        name: &str,
+        program: &GoProgram,
+        made: &BTreeMap<String, Made>,
+    ) -> Result<Made, Error> {
         let out = self.work.join(name);
         let mut ldflags = vec!["-s".to_owned(), "-w".to_owned(), "-buildid=".to_owned()];
         ldflags.extend(program.ldflags.iter().cloned());
-        if program.cgo {
-            ldflags.extend(["-linkmode=external".to_owned(), "-extldflags=-static".to_owned()]);
-        }
+        let within = program.within.as_ref().and_then(|input| made.get(input));
+        let dir = within.map_or(&self.recipe.dir, |made| &made.path);
         let mut command = self
             .go_command()
-            .env("CGO_ENABLED", if program.cgo { "1" } else { "0" })
+            .dir(dir)
             // `-v` names each package as it is compiled, which is the progress that there is.
             .args(["build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false"]);
         if !program.tags.is_empty() {
@@ -28,7 +34,7 @@ impl Workshop<'_> {
         self.run(name, command).await?;
         let version = self.go_command().args(["version", "-m", out.as_str()]);
         let output = self.run(name, version).await?;
-        Ok(Made { path: out, made_of: modules(&output.stdout) })
+        Ok(Made::new(out, modules(&output.stdout)))
     }
 
     /// Downloads a module, unless the module cache holds it, and names its folder.
@@ -41,11 +47,14 @@ impl Workshop<'_> {
             dir: camino::Utf8PathBuf,
             sum: String,
         }
-        let command = self.go_command().args(["mod", "download", "-json", &wanted.module]);
+        let mut command = self.go_command().args(["mod", "download", "-json", &wanted.module]);
+        if let Some(part) = &wanted.part {
+            command = command.dir(&self.project.join("parts").join(part));
+        }
         let output = self.run(&wanted.module, command).await?;
         let module: Module = serde_json::from_str(&output.stdout)
             .map_err(|error| self.recipe.wrong(format!("`go mod download -json {}`: {error}", wanted.module)))?;
-        Ok(Made { path: module.dir, made_of: vec![format!("{}@{} {}", module.path, module.version, module.sum)] })
+        Ok(Made::new(module.dir, vec![format!("{}@{} {}", module.path, module.version, module.sum)]))
     }
 
     /// `go` with nothing of the user's settings that would change what comes out.
@@ -59,6 +68,7 @@ impl Workshop<'_> {
             ("GOARCH", "amd64"),
             ("GOAMD64", "v1"),
             ("GOEXPERIMENT", ""),
+            ("CGO_ENABLED", "0"),
         ]
         .into_iter()
         .fold(Command::new("go").dir(&self.recipe.dir), |command, (name, value)| command.env(name, value))

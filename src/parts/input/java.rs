@@ -15,6 +15,6 @@ impl Workshop<'_> {
         self.run(name, command).await?;
         let version = self.run(name, Command::new("jlink").arg("--version")).await?;
         let made_of = format!("jdk {} ({})", version.stdout.trim(), jlink.modules.join(","));
-        Ok(Made { path: out, made_of: vec![made_of] })
+        Ok(Made::new(out, vec![made_of]))
     }
 }

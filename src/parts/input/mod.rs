@@ -1,6 +1,5 @@
 //! Makes the inputs of a part: each kind in a file of its own.
 
-mod archive;
 mod cargo;
 mod debian;
 mod download;
@@ -18,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use super::recipe::{Input, Shell};
 use super::record::Record;
 use super::{Error, Recipe};
-use crate::images::layout::Layout;
 use crate::plan::event::Progress;
 use crate::process::{Command, Output};
 
@@ -30,8 +28,16 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 pub(super) struct Made {
     /// A file or a folder.
     pub(super) path: Utf8PathBuf,
+    /// Whether it is a tar whose content is meant.
+    pub(super) archive: bool,
     /// What it is made of, each with its version and checksum.
     pub(super) made_of: Vec<String>,
+}
+
+impl Made {
+    fn new(path: Utf8PathBuf, made_of: Vec<String>) -> Self {
+        Self { path, archive: false, made_of }
+    }
 }
 
 /// Where the inputs of one part are made.
@@ -41,7 +47,6 @@ pub(super) struct Workshop<'a> {
     pub(super) cache: &'a Utf8Path,
     /// Emptied before and deleted after.
     pub(super) work: &'a Utf8Path,
-    pub(super) layout: &'a Layout,
     pub(super) needs: &'a [Record],
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a CancellationToken,
@@ -64,7 +69,7 @@ impl Workshop<'_> {
 
     async fn make(&self, name: &str, input: &Input, made: &BTreeMap<String, Made>) -> Result<Made, Error> {
         match input {
-            Input::Go(program) => self.go(name, program).await,
+            Input::Go(program) => self.go(name, program, made).await,
             Input::GoModule(module) => self.go_module(module).await,
             Input::Wheel(wheel) => self.wheel(name, wheel).await,
             Input::Jar(jar) => self.jar(jar).await,
@@ -72,7 +77,6 @@ impl Workshop<'_> {
             Input::Debian(debian) => self.debian(name, debian).await,
             Input::Cargo(program) => self.cargo(program).await,
             Input::Command(shell) => self.shell(name, shell, made).await,
-            Input::Archive(archive) => self.archive(name, archive).await,
         }
     }
 
@@ -85,7 +89,7 @@ impl Workshop<'_> {
             }
         }
         self.run(name, command).await?;
-        Ok(Made { path: out, made_of: Vec::new() })
+        Ok(Made::new(out, Vec::new()))
     }
 
     /// A new folder for the input `name`.
