@@ -344,21 +344,32 @@ pub async fn appeared(
     }
 }
 
-/// A client of the cluster that the lab's kubeconfig names. Proxies of the environment are not used:
-/// the API server is on this machine.
+/// A client of the cluster that the lab's kubeconfig names.
 ///
 /// # Errors
 /// [`Error::Kubeconfig`].
 pub async fn client(kubeconfig: &Utf8Path) -> Result<kube::Client, Error> {
-    fn wrong<E: Into<Box<dyn std::error::Error + Send + Sync>>>(path: &Utf8Path) -> impl Fn(E) -> Error {
-        move |source| Error::Kubeconfig { path: path.to_owned(), source: source.into() }
-    }
-    let text = fs_err::tokio::read_to_string(kubeconfig).await.map_err(wrong(kubeconfig))?;
-    let file = kube::config::Kubeconfig::from_yaml(&text).map_err(wrong(kubeconfig))?;
+    let config = config(kubeconfig).await?;
+    kube::Client::try_from(config).map_err(|source| unusable(kubeconfig, source))
+}
+
+/// How to reach the cluster that the lab's kubeconfig names. Proxies of the environment are not
+/// used: the API server is on this machine.
+///
+/// # Errors
+/// [`Error::Kubeconfig`].
+pub async fn config(kubeconfig: &Utf8Path) -> Result<kube::Config, Error> {
+    let text = fs_err::tokio::read_to_string(kubeconfig).await.map_err(|source| unusable(kubeconfig, source))?;
+    let file = kube::config::Kubeconfig::from_yaml(&text).map_err(|source| unusable(kubeconfig, source))?;
     let options = kube::config::KubeConfigOptions::default();
-    let mut config = kube::Config::from_custom_kubeconfig(file, &options).await.map_err(wrong(kubeconfig))?;
+    let config = kube::Config::from_custom_kubeconfig(file, &options).await;
+    let mut config = config.map_err(|source| unusable(kubeconfig, source))?;
     config.proxy_url = None;
-    kube::Client::try_from(config).map_err(wrong(kubeconfig))
+    Ok(config)
+}
+
+fn unusable(path: &Utf8Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Kubeconfig { path: path.to_owned(), source: source.into() }
 }
 
 /// Sleeps, unless the run is interrupted.
