@@ -272,46 +272,75 @@ pub trait Provider: Send + Sync {
     fn kubeconfig(&self) -> Utf8PathBuf;
 }
 
-/// Brings the cluster to what is wanted: makes it, starts it, finishes what was cut off, or finds
-/// that nothing is to be done. With `recreate`, one that was made differently or is damaged is
-/// replaced.
+/// What is to be done so that the cluster is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It must be made; nothing of that name is there.
+    Create,
+    /// It is there, and these nodes must be started.
+    Start(Vec<Node>),
+    /// It is there and runs.
+    Keep,
+}
+
+/// Finds out what is to be done for the cluster that is wanted, and removes what can't stay: what is
+/// left of a cluster whose making was cut off, and with `recreate` one that was made differently or
+/// is damaged.
 ///
 /// # Errors
 /// [`Error::Foreign`]; [`Error::Changed`] and [`Error::Damaged`] unless `recreate`; what the
 /// provider fails with.
-pub async fn ensure(
+pub async fn claim(
     provider: &impl Provider,
     wanted: &Wanted,
     recreate: bool,
     progress: &Progress,
-    cancel: &CancellationToken,
-) -> Result<Ensured, Error> {
+) -> Result<Claim, Error> {
     let name = provider.name().to_owned();
     match provider.state().await? {
         State::Foreign { why } => return Err(Error::Foreign { name, why }),
-        State::Absent => {}
+        State::Absent => return Ok(Claim::Create),
         State::HalfMade { .. } => {
             progress.note(format!("Making the cluster `{name}` was cut off before; it is made anew."));
-            provider.delete(progress).await?;
         }
         State::Damaged { missing, .. } if !recreate => return Err(Error::Damaged { name, missing }),
-        State::Damaged { .. } => drop(provider.delete(progress).await?),
+        State::Damaged { .. } => {}
         State::Present { nodes, record } => match record.difference(wanted)? {
             Some(what) if !recreate => return Err(Error::Changed { name, what: what.to_owned() }),
-            Some(_) => drop(provider.delete(progress).await?),
+            Some(_) => {}
             None => {
                 let stopped: Vec<Node> = nodes.into_iter().filter(|node| !node.running).collect();
-                if stopped.is_empty() {
-                    return Ok(Ensured::Unchanged);
-                }
-                progress.status(format!("starting the nodes of `{name}`"));
-                provider.start(&stopped).await?;
-                return Ok(Ensured::Started);
+                return Ok(if stopped.is_empty() { Claim::Keep } else { Claim::Start(stopped) });
             }
         },
     }
-    provider.create(wanted, progress, cancel).await?;
-    Ok(Ensured::Created)
+    provider.delete(progress).await?;
+    Ok(Claim::Create)
+}
+
+/// Does what [`claim`] found to be done.
+///
+/// # Errors
+/// What the provider fails with.
+pub async fn fulfil(
+    provider: &impl Provider,
+    claim: &Claim,
+    wanted: &Wanted,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Ensured, Error> {
+    match claim {
+        Claim::Keep => Ok(Ensured::Unchanged),
+        Claim::Start(stopped) => {
+            progress.status(format!("starting the nodes of `{}`", provider.name()));
+            provider.start(stopped).await?;
+            Ok(Ensured::Started)
+        }
+        Claim::Create => {
+            provider.create(wanted, progress, cancel).await?;
+            Ok(Ensured::Created)
+        }
+    }
 }
 
 /// Waits until all the nodes of a cluster that is being made run, so that they can be prepared while
