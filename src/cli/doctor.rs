@@ -2,64 +2,51 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::doctor::{self, Options, Remedy, fix};
+use super::Context;
+use crate::doctor::{self, Options, Remedy, Report, fix};
 use crate::error::{Failure, Kind};
-use crate::paths::Paths;
 use crate::plan::event::Progress;
 
-/// Check what labs need of this machine: engine, kernel limits, room, toolchains.
-#[derive(Args, Clone, Debug)]
-pub struct Doctor {
+/// Check what labs need of this machine: engine, kernel limits, room, toolchains
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
     /// Install and start what is missing (Debian, as root); elsewhere the commands are shown
     #[arg(long)]
-    pub fix: bool,
-    /// Do not ask before each change
-    #[arg(short, long, requires = "fix")]
-    pub yes: bool,
-    /// The form of the report
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    fix: bool,
 }
 
-/// The form of a report on standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// A table.
-    Text,
-    /// One JSON document.
-    Json,
+impl Args {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let work = |progress: Progress| async move {
+            if self.fix {
+                mend(context, &progress).await
+            } else {
+                Ok(doctor::examine(&options(context), &progress, &context.cancel).await)
+            }
+        };
+        let report = context.report(None, work).await?;
+        context.print(&report, report.table())?;
+        report.verdict()
+    }
 }
 
-/// Runs the verb.
-///
-/// # Errors
-/// [`Kind::Unavailable`] if something is wrong that labs can't do without; [`Kind::Usage`] if it
-/// would have to ask and nobody can answer; a failed command of `--fix`.
-pub async fn run(args: &Doctor, paths: &Paths, progress: &Progress, cancel: &CancellationToken) -> Result<(), Failure> {
-    let options = Options { cache: paths.cache.clone(), ports: Vec::new(), build: true };
-    let report = if args.fix {
-        if !args.yes && !std::io::stdin().is_terminal() {
-            return Err(Failure::new(
-                Kind::Usage,
-                "`doctor --fix` asks before each change, and nobody can answer here",
-            )
+fn options(context: &Context) -> Options {
+    Options { cache: context.paths.cache.clone(), ports: Vec::new(), build: true }
+}
+
+/// Looks at the machine and mends what is wrong, after asking unless `--yes` is given.
+pub(super) async fn mend(context: &Context, progress: &Progress) -> Result<Report, Failure> {
+    let yes = context.global.yes;
+    if !yes && !std::io::stdin().is_terminal() {
+        return Err(Failure::new(Kind::Usage, "each change of this machine is asked about, and nobody can answer here")
             .hint("Add --yes to agree to every change, or run `istiolab doctor` to see them first."));
-        }
-        let here = fix::Here { options: &options, progress, cancel };
-        fix::fix(&here, progress, cancel, |remedy| args.yes || agreed(remedy)).await?
-    } else {
-        doctor::examine(&options, progress, cancel).await
-    };
-    let text = match args.output {
-        Output::Text => report.table(),
-        Output::Json => format!("{:#}\n", serde_json::json!(report)),
-    };
-    let written = std::io::stdout().write_all(text.as_bytes());
-    written.map_err(|error| Failure::new(Kind::Unexpected, error).context("writing the report"))?;
-    report.verdict()
+    }
+    let options = options(context);
+    let cancel: &CancellationToken = &context.cancel;
+    let here = fix::Here { options: &options, progress, cancel };
+    fix::fix(&here, progress, cancel, |remedy| yes || agreed(remedy)).await
 }
 
 /// Shows a remedy and asks the person at the terminal.

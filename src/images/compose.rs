@@ -2,7 +2,7 @@
 //! times are fixed, owners are numbers, nothing is compressed.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::unix::fs::MetadataExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -57,6 +57,15 @@ pub enum Source {
     Path(Utf8PathBuf),
     /// These bytes.
     Bytes(Vec<u8>),
+    /// A piece of a file, read when the layer is written.
+    Slice {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Where the piece begins.
+        offset: u64,
+        /// How long it is.
+        size: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +82,8 @@ struct Entry {
     mode: u32,
     uid: u64,
     gid: u64,
+    /// Whether it is there only because something is below it.
+    implied: bool,
 }
 
 /// A layer to be. Paths may start with `/` or not. What is added later replaces what was there under
@@ -82,13 +93,21 @@ pub struct Layer {
     entries: BTreeMap<String, Entry>,
 }
 
-/// How a folder's content goes into a layer.
+/// How the content of a folder or of a tar goes into a layer.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     /// Patterns of what stays out, relative to the folder; see [`matches`].
     pub omit: Vec<String>,
-    /// Whether the owners that files have on disk count; otherwise all is root's.
-    pub owners: bool,
+    /// Permission bits of every file, instead of their own; folders are 0755 then.
+    pub mode: Option<u32>,
+}
+
+impl Tree {
+    /// Whether `path`, relative to the folder, stays out.
+    #[must_use]
+    pub fn omits(&self, path: &str) -> bool {
+        self.omit.iter().any(|pattern| matches(pattern, path))
+    }
 }
 
 impl Layer {
@@ -100,17 +119,20 @@ impl Layer {
 
     /// Adds a file of root's with these permission bits.
     pub fn file(&mut self, path: &str, source: Source, mode: u32) -> &mut Self {
-        self.insert(path, Entry { content: Content::File(source), mode, uid: 0, gid: 0 })
+        self.insert(path, Entry { content: Content::File(source), mode, uid: 0, gid: 0, implied: false })
     }
 
     /// Adds a folder of root's with these permission bits.
     pub fn folder(&mut self, path: &str, mode: u32) -> &mut Self {
-        self.insert(path, Entry { content: Content::Folder, mode, uid: 0, gid: 0 })
+        self.insert(path, Entry { content: Content::Folder, mode, uid: 0, gid: 0, implied: false })
     }
 
     /// Adds a symbolic link.
     pub fn symlink(&mut self, path: &str, target: &str) -> &mut Self {
-        self.insert(path, Entry { content: Content::Symlink(target.to_owned()), mode: 0o777, uid: 0, gid: 0 })
+        self.insert(
+            path,
+            Entry { content: Content::Symlink(target.to_owned()), mode: 0o777, uid: 0, gid: 0, implied: false },
+        )
     }
 
     /// Gives what is at `path` another owner.
@@ -121,8 +143,8 @@ impl Layer {
         self
     }
 
-    /// Adds what is in the folder `from`, below `at`. Hard links stay links; devices, sockets and
-    /// pipes stay out.
+    /// Adds what is in the folder `from`, below `at`; all becomes root's. Hard links stay links;
+    /// devices, sockets and pipes stay out.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Name`] if the folder can't be read.
@@ -139,7 +161,7 @@ impl Layer {
                 let name =
                     item.file_name().into_string().map_err(|name| Error::Name(format!("{here}/{}", name.display())))?;
                 let relative = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                if how.omit.iter().any(|pattern| matches(pattern, &relative)) {
+                if how.omits(&relative) {
                     continue;
                 }
                 let meta = fs::symlink_metadata(item.path()).map_err(failed)?;
@@ -166,10 +188,76 @@ impl Layer {
                 inodes.insert((meta.dev(), meta.ino()), name.clone());
                 Content::File(Source::Path(path))
             };
-            let (uid, gid) = if how.owners { (meta.uid().into(), meta.gid().into()) } else { (0, 0) };
-            self.insert(&name, Entry { content, mode: meta.mode() & 0o7777, uid, gid });
+            let mode = match (how.mode, meta.is_dir()) {
+                (None, _) => meta.mode() & 0o7777,
+                (Some(_), true) => 0o755,
+                (Some(mode), false) => mode,
+            };
+            self.insert(&name, Entry { content, mode, uid: 0, gid: 0, implied: false });
         }
         Ok(self)
+    }
+
+    /// Adds what is in the tar `from`, which may be a layer, below `at`, with owners and modes as it
+    /// has them. `rename` may move or drop (`None`) entries; it is given paths without `./` at the
+    /// start or `/` at the end, and also the targets of hard links. Folders that are there already
+    /// keep what they are. Devices and pipes stay out.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the tar can't be read, [`Error::Name`] if a name in it is not UTF-8.
+    pub fn archive(
+        &mut self,
+        from: &Utf8Path,
+        at: &str,
+        rename: impl Fn(&str) -> Option<String>,
+    ) -> Result<&mut Self, Error> {
+        let failed = |source| Error::Io { path: from.to_owned(), source };
+        let at = clean(at);
+        let place = |path: &[u8]| -> Result<Option<String>, Error> {
+            let name = std::str::from_utf8(path).map_err(|_| Error::Name(from.to_string()))?;
+            let name = name.trim_start_matches("./").trim_matches('/');
+            let renamed = if name.is_empty() || name == "." { None } else { rename(name) };
+            Ok(renamed.map(|name| if at.is_empty() { name } else { format!("{at}/{name}") }))
+        };
+        let mut tar = tar::Archive::new(fs::File::open(from).map_err(failed)?);
+        for entry in tar.entries_with_seek().map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Some(name) = place(&entry.path_bytes())? else { continue };
+            let header = entry.header();
+            let target = entry.link_name_bytes();
+            let content = match (header.entry_type(), &target) {
+                (tar::EntryType::Directory, _) if self.is_folder(&name) => continue,
+                (tar::EntryType::Directory, _) => Content::Folder,
+                (tar::EntryType::Regular | tar::EntryType::Continuous, _) => Content::File(Source::Slice {
+                    path: from.to_owned(),
+                    offset: entry.raw_file_position(),
+                    size: header.size().map_err(failed)?,
+                }),
+                (tar::EntryType::Symlink, Some(target)) => {
+                    Content::Symlink(String::from_utf8(target.to_vec()).map_err(|_| Error::Name(from.to_string()))?)
+                }
+                (tar::EntryType::Link, Some(target)) => match place(target)? {
+                    Some(target) => Content::Hardlink(target),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            let mode = header.mode().map_err(failed)? & 0o7777;
+            let (uid, gid) = (header.uid().map_err(failed)?, header.gid().map_err(failed)?);
+            self.insert(&name, Entry { content, mode, uid, gid, implied: false });
+        }
+        Ok(self)
+    }
+
+    /// Whether something is at `path`.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.entries.contains_key(&clean(path))
+    }
+
+    fn is_folder(&self, path: &str) -> bool {
+        // A parent that was only added as such gets its real mode.
+        self.entries.get(path).is_some_and(|entry| matches!(entry.content, Content::Folder) && !entry.implied)
     }
 
     /// Writes the layer into the store. Blocks; takes a fixed amount of memory.
@@ -183,7 +271,11 @@ impl Layer {
         Ok(Descriptor::new(LAYER, digest, size))
     }
 
-    fn write_tar(&self, to: &mut impl io::Write) -> Result<(), Error> {
+    /// Writes the layer as a tar.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file can't be read or `to` fails.
+    pub fn write_tar(&self, to: &mut impl io::Write) -> Result<(), Error> {
         let mut tar = tar::Builder::new(to);
         let failed = |path: &str| {
             let path = Utf8PathBuf::from(path);
@@ -216,15 +308,12 @@ impl Layer {
                 Content::File(Source::Path(path)) => {
                     let file = fs::File::open(path).map_err(failed(path.as_str()))?;
                     let size = file.metadata().map_err(failed(path.as_str()))?.len();
-                    header.set_size(size);
-                    // Not more than announced, should the file grow; less is found below.
-                    let mut content = Counted { inner: io::BufReader::with_capacity(BUFFER, file).take(size), read: 0 };
-                    let done = tar.append_data(&mut header, name, &mut content);
-                    if done.is_ok() && content.read != size {
-                        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file shrank while it was read"))
-                    } else {
-                        done
-                    }
+                    append(&mut tar, &mut header, name, file, size)
+                }
+                Content::File(Source::Slice { path, offset, size }) => {
+                    let mut file = fs::File::open(path).map_err(failed(path.as_str()))?;
+                    file.seek(io::SeekFrom::Start(*offset)).map_err(failed(path.as_str()))?;
+                    append(&mut tar, &mut header, name, file, *size)
                 }
             }
             .map_err(failed(name))?;
@@ -241,11 +330,30 @@ impl Layer {
                 mode: 0o755,
                 uid: 0,
                 gid: 0,
+                implied: true,
             });
             parent = above;
         }
         self.entries.insert(path, entry);
         self
+    }
+}
+
+/// Adds `size` bytes of `file`: not more, should the file grow; less is an error.
+fn append<W: io::Write>(
+    tar: &mut tar::Builder<W>,
+    header: &mut tar::Header,
+    name: &str,
+    file: fs::File,
+    size: u64,
+) -> io::Result<()> {
+    header.set_size(size);
+    let mut content = Counted { inner: io::BufReader::with_capacity(BUFFER, file).take(size), read: 0 };
+    tar.append_data(header, name, &mut content)?;
+    if content.read == size {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file shrank while it was read"))
     }
 }
 
@@ -450,7 +558,7 @@ mod tests {
         fs::write(root.join("a/x.pyc"), "1").expect("written");
         fs::set_permissions(root.join("a"), PermissionsExt::from_mode(0o755)).expect("set");
         fs::set_permissions(root.join("a/cache"), PermissionsExt::from_mode(0o755)).expect("set");
-        let how = Tree { omit: vec!["a/cache/*".into(), "**/*.pyc".into()], owners: false };
+        let how = Tree { omit: vec!["a/cache/*".into(), "**/*.pyc".into()], mode: None };
         let mut layer = Layer::new();
         layer.tree(&root, "/opt", &how).expect("it can be read");
         assert_eq!(
@@ -462,6 +570,35 @@ mod tests {
                 "Symlink 777 0:0 opt/a/gone 0 -> /nowhere",
                 "Regular 4711 0:0 opt/a/one 1",
                 "Link 4711 0:0 opt/a/two 0 -> opt/a/one",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_layer_can_be_put_into_another() {
+        let (_dir, root) = folder();
+        let mut first = Layer::new();
+        first.file("bin/a", Source::Bytes(b"abc".to_vec()), 0o4755).owner("bin/a", 7, 8).symlink("bin/b", "a");
+        first.file("drop/c", Source::Bytes(b"c".to_vec()), 0o644);
+        first.insert(
+            "bin/d",
+            Entry { content: Content::Hardlink("bin/a".into()), mode: 0o4755, uid: 7, gid: 8, implied: false },
+        );
+        let mut bytes = Vec::new();
+        first.write_tar(&mut bytes).expect("written");
+        fs::write(root.join("first.tar"), bytes).expect("written");
+        let mut second = Layer::new();
+        let usr = |path: &str| (!path.starts_with("drop")).then(|| format!("usr/{path}"));
+        second.archive(&root.join("first.tar"), "/kind", usr).expect("read");
+        assert_eq!(
+            listing(&second),
+            [
+                "Directory 755 0:0 kind/ 0",
+                "Directory 755 0:0 kind/usr/ 0",
+                "Directory 755 0:0 kind/usr/bin/ 0",
+                "Regular 4755 7:8 kind/usr/bin/a 3",
+                "Symlink 777 0:0 kind/usr/bin/b 0 -> a",
+                "Link 4755 7:8 kind/usr/bin/d 0 -> kind/usr/bin/a",
             ]
         );
     }

@@ -1,0 +1,103 @@
+//! `images build|list|verify`: the parts that labs are made of.
+
+use std::fmt::Write as _;
+
+use camino::Utf8PathBuf;
+use clap::Subcommand;
+
+use super::Context;
+use crate::error::{Failure, Kind};
+use crate::parts::{self, Built, Listed, Recipes};
+
+/// Build and show the images that labs are made of.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    /// The folder of recipes; found from the working folder upwards if not given.
+    #[arg(long, global = true, value_name = "DIR")]
+    recipes: Option<Utf8PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build parts, with those that they need, unless they are there.
+    Build {
+        /// The parts; all if none is named.
+        parts: Vec<String>,
+    },
+    /// Show all parts and which of them are built. Builds nothing.
+    List,
+    /// Read everything that was built; what is damaged is taken away, to be built again.
+    Verify,
+}
+
+impl Args {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let recipes = Recipes::load(folder(self.recipes)?)?;
+        match self.verb {
+            Verb::Build { parts } => {
+                let work = |progress| async move { parts::build(&recipes, &parts, &context.paths, &progress, &context.cancel).await };
+                let built = context.report(None, work).await?;
+                context.print(&built, built_table(&built))
+            }
+            Verb::List => {
+                let listed = parts::list(&recipes, &context.paths)?;
+                context.print(&listed, listed_table(&listed))
+            }
+            Verb::Verify => {
+                let work = |progress| async move { parts::verify(&recipes, &context.paths, &progress) };
+                let wrong = context.report(None, work).await?;
+                let text = if wrong.is_empty() { "Everything is as it was built.".to_owned() } else { wrong.join("\n") };
+                context.print(&wrong, text)?;
+                if wrong.is_empty() {
+                    return Ok(());
+                }
+                Err(Failure::new(Kind::Unexpected, format!("{} blobs were damaged or missing", wrong.len()))
+                    .hint("Run `istiolab images build`: it makes them again."))
+            }
+        }
+    }
+}
+
+/// The folder `parts` of the project: that of the working folder or of one above it, else that of
+/// the sources that this program was built from.
+fn folder(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Failure> {
+    if let Some(dir) = given {
+        return Ok(dir);
+    }
+    let here = std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok());
+    let above = here.iter().flat_map(|dir| dir.ancestors()).map(|dir| dir.join("parts"));
+    let sources = Utf8PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/parts"));
+    above.chain([sources]).find(|dir| dir.join("base/part.yaml").is_file()).ok_or_else(|| {
+        Failure::new(Kind::BadInput, "no folder with recipes of parts was found")
+            .hint("Run this in a checkout of the project, or name the folder with --recipes.")
+    })
+}
+
+fn built_table(parts: &[Built]) -> String {
+    let mut text = format!("{:<12} {:<16} {:>8} {:>9}  {}\n", "PART", "VERSION", "SECONDS", "SIZE", "");
+    for part in parts {
+        let state = if part.cached { "cached" } else { "built" };
+        let (name, version) = (&part.name, &part.version);
+        let size = megabytes(part.size);
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{name:<12} {version:<16} {:>8.1} {size:>9}  {state}", part.seconds);
+    }
+    text
+}
+
+fn listed_table(parts: &[Listed]) -> String {
+    let mut text = format!("{:<12} {:<16} {:<6} {:>9}  {}\n", "PART", "VERSION", "BUILT", "SIZE", "MAKES");
+    for part in parts {
+        let size = part.built.as_ref().map_or_else(String::new, |built| megabytes(built.size));
+        let state = if part.built.is_some() { "yes" } else { "no" };
+        let (name, version) = (&part.name, &part.version);
+        let _ = writeln!(text, "{name:<12} {version:<16} {state:<6} {size:>9}  {}", part.makes.join(" "));
+    }
+    text
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+}

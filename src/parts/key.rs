@@ -1,0 +1,78 @@
+//! The key of a part: what is the same, is not built again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+
+use super::recipe::{Input, Toolchain};
+use super::record::Record;
+use super::{Error, Recipe};
+use crate::images::digest::{Digest, Hasher};
+
+/// Raised when the builder makes something else of the same recipe.
+const BUILDER: &str = "istiolab builder 1";
+
+/// The key of a part: over the builder, every file of the part's folder, the versions of the
+/// compilers that it uses, and what came out of the parts that it needs.
+pub(super) fn of(
+    recipe: &Recipe,
+    project: &Utf8Path,
+    versions: &BTreeMap<Toolchain, String>,
+    needs: &[Record],
+) -> Result<Digest, Error> {
+    let mut hasher = Hasher::new();
+    hasher.field(BUILDER);
+    hash_folder(&mut hasher, &recipe.dir)?;
+    for input in recipe.inputs.values() {
+        if let Input::Cargo(program) = input {
+            hash_folder(&mut hasher, &project.join(&program.path))?;
+            hash_file(&mut hasher, "Cargo.lock", &project.join("Cargo.lock"))?;
+        }
+    }
+    for toolchain in toolchains(recipe) {
+        hasher.field(versions.get(&toolchain).map_or("", String::as_str));
+    }
+    for need in needs {
+        hasher.field(&need.name);
+        hasher.field(need.key.to_string());
+        for (name, descriptor) in need.images.iter().chain(&need.layers) {
+            hasher.field(name);
+            hasher.field(descriptor.digest.to_string());
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// The compilers that a part uses.
+pub(super) fn toolchains(recipe: &Recipe) -> BTreeSet<Toolchain> {
+    recipe.inputs.values().flat_map(Input::toolchains).collect()
+}
+
+/// Every file below `dir`, hidden ones aside, with its path, in order.
+fn hash_folder(hasher: &mut Hasher, dir: &Utf8Path) -> Result<(), Error> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![Utf8PathBuf::new()];
+    while let Some(folder) = open.pop() {
+        let here = dir.join(&folder);
+        for item in here.read_dir_utf8().map_err(|source| Error::read(&here, source))? {
+            let item = item.map_err(|source| Error::read(&here, source))?;
+            if item.file_name().starts_with('.') || item.file_name() == "target" {
+                continue;
+            }
+            let relative = folder.join(item.file_name());
+            if item.path().is_dir() {
+                open.push(relative);
+            } else {
+                files.insert(relative, item.path().to_owned());
+            }
+        }
+    }
+    files.iter().try_for_each(|(relative, path)| hash_file(hasher, relative.as_str(), path))
+}
+
+fn hash_file(hasher: &mut Hasher, name: &str, path: &Utf8Path) -> Result<(), Error> {
+    hasher.field(name);
+    hasher.field(fs::read(path).map_err(|source| Error::read(path, source))?);
+    Ok(())
+}
