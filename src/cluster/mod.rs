@@ -17,6 +17,7 @@ pub mod config;
 pub mod dns;
 pub mod kind;
 pub mod mirror;
+pub mod network;
 pub mod nodes;
 pub mod ready;
 pub mod record;
@@ -93,6 +94,16 @@ pub enum Error {
         /// What it said, shortened.
         output: String,
     },
+    /// A node can't have an image, and trying again would not help.
+    #[error("the node {node} can't pull {image}: {reason}")]
+    Pull {
+        /// The node's container.
+        node: String,
+        /// The image's full name.
+        image: String,
+        /// containerd's words.
+        reason: String,
+    },
     /// The user's raw configuration is not an object, or does not fit.
     #[error("`cluster.config` of the lab file can't be used: {0}")]
     Config(String),
@@ -152,6 +163,8 @@ impl From<Error> for Failure {
             Error::State { .. } => Self::new(Kind::Unexpected, error)
                 .hint("See that the folder is yours and its disk has room, or set ISTIOLAB_STATE to another one."),
             Error::Kubeconfig { .. } => Self::new(Kind::Unavailable, error).hint("Run `istiolab up`: it writes the file again."),
+            Error::Pull { .. } => Self::new(Kind::Unavailable, error)
+                .hint("`istiolab images list` says which images there are; the lab's nodes pull from its own registry only."),
             Error::Exec { .. } | Error::Api { .. } => Self::new(Kind::Unavailable, error),
             Error::Config(_) => Self::new(Kind::BadInput, error)
                 .hint("What kind accepts there: https://kind.sigs.k8s.io/docs/user/configuration/"),
