@@ -1,6 +1,7 @@
 //! Clusters: made by a provider, recognised as one's own, prepared, and taken down again. Nothing is
 //! ever touched that istiolab did not make for this very lab.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -27,6 +28,16 @@ pub mod registry_container;
 pub const LAB_LABEL: &str = "istiolab.dev/lab";
 /// The label on everything that istiolab made and may remove; its value is `true`.
 pub const OWNED_LABEL: &str = "istiolab.dev/owned";
+
+/// The labels of everything that istiolab makes for a lab in the engine.
+fn labels(lab: &str) -> HashMap<String, String> {
+    [(LAB_LABEL, lab), (OWNED_LABEL, "true")].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+/// Whether something with the labels `found` was made for the lab.
+fn is_labelled(found: &HashMap<String, String>, lab: &str) -> bool {
+    labels(lab).iter().all(|(key, value)| found.get(key) == Some(value))
+}
 
 /// Why a cluster is not as it should be.
 #[derive(Debug, Error)]
@@ -139,6 +150,12 @@ pub enum Error {
         /// The container's name.
         name: String,
     },
+    /// A network of the name that is needed is there, and it is not this lab's.
+    #[error("a network named `{name}` is there, and it is not this lab's")]
+    ForeignNetwork {
+        /// The network's name.
+        name: String,
+    },
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
@@ -155,6 +172,10 @@ impl From<Error> for Failure {
             }
             Error::ForeignContainer { ref name } => {
                 let hint = format!("Give the lab another name, or, if the container may go, run `docker rm -f {name}`.");
+                Self::new(Kind::Refused, error).hint(hint)
+            }
+            Error::ForeignNetwork { ref name } => {
+                let hint = format!("Give the lab another name, or, if the network may go, run `docker network rm {name}`.");
                 Self::new(Kind::Refused, error).hint(hint)
             }
             Error::Changed { .. } | Error::Damaged { .. } => Self::new(Kind::Refused, error)
@@ -354,6 +375,21 @@ pub async fn fulfil(
             Ok(Ensured::Created)
         }
     }
+}
+
+/// [`claim`] and [`fulfil`] in one.
+///
+/// # Errors
+/// Those of both.
+pub async fn ensure(
+    provider: &impl Provider,
+    wanted: &Wanted,
+    recreate: bool,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Ensured, Error> {
+    let claim = claim(provider, wanted, recreate, progress).await?;
+    fulfil(provider, &claim, wanted, progress, cancel).await
 }
 
 /// Waits until all the nodes of a cluster that is being made run, so that they can be prepared while

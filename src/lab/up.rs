@@ -250,7 +250,6 @@ impl Work {
             if given.registry == url && given.upstreams == upstreams && !registry.created {
                 continue;
             }
-            registry_container::connect(&self.docker, registry, std::slice::from_ref(node)).await?;
             mirror::configure(&self.docker, &node.name, &url, &upstreams).await?;
             self.give(&node.id, Given { registry: url, upstreams: upstreams.clone(), ..given })?;
             outcome = Outcome::done(upstreams.iter().cloned().collect::<Vec<_>>().join(", "));
