@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod doctor;
 pub mod error;
 pub mod images;
+pub mod lab;
 pub mod mesh;
 pub mod objects;
 pub mod observe;

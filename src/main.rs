@@ -1,3 +1,7 @@
 //! The command line of istiolab.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    istiolab::cli::main(std::env::args_os())
+}

@@ -1,29 +1,22 @@
 //! `images build|list|verify`: the parts that labs are made of.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use camino::Utf8PathBuf;
-use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
-use tokio_util::sync::CancellationToken;
+use clap::Subcommand;
 
+use super::Context;
 use crate::error::{Failure, Kind};
 use crate::parts::{self, Built, Listed, Recipes};
-use crate::paths::Paths;
-use crate::plan::event::Progress;
 
 /// Build and show the images that labs are made of.
-#[derive(Debug, Args)]
-pub struct Images {
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
     /// The folder of recipes; found from the working folder upwards if not given.
     #[arg(long, global = true, value_name = "DIR")]
     recipes: Option<Utf8PathBuf>,
-    /// How results are written to standard output.
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Text)]
-    output: Format,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,45 +32,30 @@ enum Verb {
     Verify,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table for people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// Runs the verb; the result goes to standard output.
-///
-/// # Errors
-/// As [`parts::build`], [`parts::list`] and [`parts::verify`]; [`Kind::BadInput`] where there are no
-/// recipes.
-pub async fn run(
-    images: &Images,
-    paths: &Paths,
-    progress: &Progress,
-    cancel: &CancellationToken,
-) -> Result<(), Failure> {
-    let recipes = Recipes::load(folder(images.recipes.clone())?)?;
-    match &images.verb {
-        Verb::Build { parts } => {
-            let built = parts::build(&recipes, parts, paths, progress, cancel).await?;
-            show(images.output, &built, built_table)
-        }
-        Verb::List => {
-            let listed = parts::list(&recipes, paths)?;
-            show(images.output, &listed, listed_table)
-        }
-        Verb::Verify => {
-            let wrong = parts::verify(&recipes, paths, progress)?;
-            show(images.output, &wrong, |wrong| {
-                if wrong.is_empty() { "Everything is as it was built.\n".to_owned() } else { wrong.join("\n") + "\n" }
-            })?;
-            if wrong.is_empty() {
-                return Ok(());
+impl Args {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let recipes = Recipes::load(folder(self.recipes)?)?;
+        match self.verb {
+            Verb::Build { parts } => {
+                let work = |progress| async move { parts::build(&recipes, &parts, &context.paths, &progress, &context.cancel).await };
+                let built = context.report(None, work).await?;
+                context.print(&built, built_table(&built))
             }
-            Err(Failure::new(Kind::Unexpected, format!("{} blobs were damaged or missing", wrong.len()))
-                .hint("Run `istiolab images build`: it makes them again."))
+            Verb::List => {
+                let listed = parts::list(&recipes, &context.paths)?;
+                context.print(&listed, listed_table(&listed))
+            }
+            Verb::Verify => {
+                let work = |progress| async move { parts::verify(&recipes, &context.paths, &progress) };
+                let wrong = context.report(None, work).await?;
+                let text = if wrong.is_empty() { "Everything is as it was built.".to_owned() } else { wrong.join("\n") };
+                context.print(&wrong, text)?;
+                if wrong.is_empty() {
+                    return Ok(());
+                }
+                Err(Failure::new(Kind::Unexpected, format!("{} blobs were damaged or missing", wrong.len()))
+                    .hint("Run `istiolab images build`: it makes them again."))
+            }
         }
     }
 }
@@ -97,23 +75,7 @@ fn folder(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Failure> {
     })
 }
 
-fn show<T: Serialize>(format: Format, value: &T, table: impl Fn(&T) -> String) -> Result<(), Failure> {
-    let text = match format {
-        Format::Text => table(value),
-        Format::Json => {
-            serde_json::to_string_pretty(value).map_err(|error| Failure::new(Kind::Unexpected, error))? + "\n"
-        }
-    };
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::new(Kind::Unexpected, error).context("writing to standard output")),
-        Ok(()) => Ok(()),
-    }
-}
-
-fn built_table(parts: &Vec<Built>) -> String {
+fn built_table(parts: &[Built]) -> String {
     let mut text = format!("{:<12} {:<16} {:>8} {:>9}  {}\n", "PART", "VERSION", "SECONDS", "SIZE", "");
     for part in parts {
         let state = if part.cached { "cached" } else { "built" };
@@ -125,7 +87,7 @@ fn built_table(parts: &Vec<Built>) -> String {
     text
 }
 
-fn listed_table(parts: &Vec<Listed>) -> String {
+fn listed_table(parts: &[Listed]) -> String {
     let mut text = format!("{:<12} {:<16} {:<6} {:>9}  {}\n", "PART", "VERSION", "BUILT", "SIZE", "MAKES");
     for part in parts {
         let size = part.built.as_ref().map_or_else(String::new, |built| megabytes(built.size));

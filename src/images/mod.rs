@@ -2,4 +2,8 @@
 
 pub mod compose;
 pub mod digest;
+pub mod engine;
 pub mod layout;
+pub mod push;
+pub mod reference;
+pub mod registry;

@@ -1,1 +1,16 @@
-//! To be filled.
+//! The mesh: Istio's control plane from its own generated manifests, the check that it really
+//! injects, and injection by hand.
+
+mod error;
+pub mod inject;
+mod operator;
+pub mod ready;
+mod render;
+mod webhook;
+
+pub use error::Error;
+pub use operator::Images;
+pub use render::{Rendered, render};
+
+/// The namespace of the control plane.
+pub const NAMESPACE: &str = "istio-system";

@@ -60,6 +60,21 @@ pub enum What {
     },
     /// A scenario ended; the whole record goes to the reports.
     Scenario(Box<crate::verify::record::Scenario>),
+    /// An image that the lab runs on.
+    Image {
+        /// Its full name.
+        name: String,
+        /// The digest of its manifest, `sha256:…`.
+        digest: String,
+    },
+    /// The run as a whole ended; without this event it was cut off.
+    Ended {
+        /// The exit code.
+        code: u8,
+        /// What the user was told, if it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
 }
 
 /// How a step ended.

@@ -1,0 +1,50 @@
+@prometheus @requires(prometheus)
+Feature: Metrics in Prometheus
+  Every proxy counts the requests that it passes on, by who called whom and what was answered. Each
+  scenario uses an answer's code of its own, so that none can take another's requests for its own.
+
+  @requires(mesh)
+  Scenario: The control plane and every proxy are scraped
+    Then eventually within 20 seconds every target of job "istiod" is up
+    And eventually within 20 seconds at least 5 targets of job "kubernetes-pods" are up
+    And eventually within 20 seconds every target of job "kubernetes-pods" is up
+
+  @telemetry @requires(demo)
+  Scenario: Requests are counted by the called side, by response code
+    Given the sum of 'istio_requests_total{reporter="destination",destination_workload="httpbin",response_code="202"}' is remembered
+    And the sum of 'istio_requests_total{reporter="destination",destination_workload="httpbin",response_code="410"}' is remembered
+    When "client" in namespace "demo" sends 7 requests to "http://httpbin:8000/status/202"
+    Then every request is answered with status 202
+    When "client" in namespace "demo" sends 5 requests to "http://httpbin:8000/status/410"
+    Then every request is answered with status 410
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="destination",destination_workload="httpbin",response_code="202"}' has risen by 7
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="destination",destination_workload="httpbin",response_code="410"}' has risen by 5
+
+  @telemetry @requires(demo)
+  Scenario: Requests are counted by the calling side, by service
+    Given the sum of 'istio_requests_total{reporter="source",source_workload="client",destination_service="httpbin.demo.svc.cluster.local",response_code="203"}' is remembered
+    When "client" in namespace "demo" sends 9 requests to "http://httpbin:8000/status/203"
+    Then every request is answered with status 203
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="source",source_workload="client",destination_service="httpbin.demo.svc.cluster.local",response_code="203"}' has risen by 9
+
+  @telemetry @requires(demo)
+  Scenario: A 503 shows as a 503
+    Given the sum of 'istio_requests_total{reporter="destination",destination_workload="backend",response_code="503"}' is remembered
+    When "client" in namespace "demo" sends 4 requests to "http://backend:8080/fail?code=503" with headers:
+      | x-envoy-max-retries | 0 |
+    Then every request is answered with status 503
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="destination",destination_workload="backend",response_code="503"}' has risen by 4
+
+  @telemetry @requires(demo)
+  Scenario: Requests through the ingress gateway are counted there
+    Given the sum of 'istio_requests_total{reporter="source",source_workload="istio-ingressgateway",response_code="418"}' is remembered
+    When 6 requests are sent through the ingress gateway to "http://demo.istiolab.local/fail?code=418"
+    Then every request is answered with status 418
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="source",source_workload="istio-ingressgateway",response_code="418"}' has risen by 6
+
+  @telemetry @requires(demo)
+  Scenario: The called side knows by mutual TLS who called
+    Given the sum of 'istio_requests_total{reporter="destination",source_principal="spiffe://cluster.local/ns/demo/sa/client",connection_security_policy="mutual_tls",response_code="206"}' is remembered
+    When "client" in namespace "demo" sends 3 requests to "http://httpbin:8000/status/206"
+    Then every request is answered with status 206
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="destination",source_principal="spiffe://cluster.local/ns/demo/sa/client",connection_security_policy="mutual_tls",response_code="206"}' has risen by 3

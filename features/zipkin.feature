@@ -1,0 +1,24 @@
+@zipkin @tracing @requires(zipkin) @requires(mesh) @requires(demo)
+Feature: Traces in Zipkin
+  Proxies report a span for each request that they pass on; the application only has to hand on the
+  headers that say to which trace a request belongs.
+
+  Scenario: One trace spans front end, proxies and back end
+    When "client" in namespace "demo" sends 1 request to "http://frontend:8080/traced/${unique}"
+    Then every request is answered with status 200
+    And eventually within 15 seconds the trace of the request from "client" spans "client.demo, frontend.demo, backend.demo"
+    And eventually within 5 seconds the trace of the request from "client" is at least 4 spans deep
+    And eventually within 5 seconds the trace of the request from "client" has no gap
+
+  Scenario: A trace begins at the ingress gateway
+    When 1 request is sent through the ingress gateway to "http://demo.istiolab.local/traced/${unique}"
+    Then every request is answered with status 200
+    And eventually within 15 seconds the trace of the request from "the ingress gateway" spans "istio-ingressgateway.istio-system, frontend.demo, backend.demo"
+
+  @requires(manual)
+  Scenario: Where sampling is off there is no trace
+    When "first-istio" in namespace "manual" sends 3 requests to "http://frontend.demo:8080/untraced/${unique}"
+    Then every request is answered with status 200
+    When "client" in namespace "demo" sends 1 request to "http://frontend:8080/after/${unique}"
+    Then eventually within 15 seconds the trace of the request from "client" spans "client.demo, frontend.demo, backend.demo"
+    And there is no trace of the request from "first-istio"

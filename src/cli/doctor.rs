@@ -1,0 +1,63 @@
+//! `istiolab doctor`: looks at this machine and, if asked to, mends it.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use crate::doctor::{self, Options, Remedy, Report, fix};
+use crate::error::{Failure, Kind};
+use crate::plan::event::Progress;
+
+/// Check what labs need of this machine: engine, kernel limits, room, toolchains
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Install and start what is missing (Debian, as root); elsewhere the commands are shown
+    #[arg(long)]
+    fix: bool,
+}
+
+impl Args {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let work = |progress: Progress| async move {
+            if self.fix {
+                mend(context, &progress).await
+            } else {
+                Ok(doctor::examine(&options(context), &progress, &context.cancel).await)
+            }
+        };
+        let report = context.report(None, work).await?;
+        context.print(&report, report.table())?;
+        report.verdict()
+    }
+}
+
+fn options(context: &Context) -> Options {
+    Options { cache: context.paths.cache.clone(), ports: Vec::new(), build: true }
+}
+
+/// Looks at the machine and mends what is wrong, after asking unless `--yes` is given.
+pub(super) async fn mend(context: &Context, progress: &Progress) -> Result<Report, Failure> {
+    let yes = context.global.yes;
+    if !yes && !std::io::stdin().is_terminal() {
+        return Err(Failure::new(Kind::Usage, "each change of this machine is asked about, and nobody can answer here")
+            .hint("Add --yes to agree to every change, or run `istiolab doctor` to see them first."));
+    }
+    let options = options(context);
+    let cancel: &CancellationToken = &context.cancel;
+    let here = fix::Here { options: &options, progress, cancel };
+    fix::fix(&here, progress, cancel, |remedy| yes || agreed(remedy)).await
+}
+
+/// Shows a remedy and asks the person at the terminal.
+fn agreed(remedy: &Remedy) -> bool {
+    let mut question = format!("To {}:\n", remedy.what);
+    for command in &remedy.commands {
+        question = format!("{question}  {command}\n");
+    }
+    question.push_str("Run this? [y/N] ");
+    let mut answer = String::new();
+    let asked =
+        std::io::stderr().write_all(question.as_bytes()).is_ok() && std::io::stdin().read_line(&mut answer).is_ok();
+    asked && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}

@@ -1,0 +1,60 @@
+//! `istiolab up`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Context;
+use crate::error::Failure;
+use crate::lab::site::Site;
+use crate::lab::up::{Options, up};
+use crate::plan::event::Progress;
+use crate::spec::Lab;
+
+/// How long a step may take, where `--timeout` does not bound the whole.
+const STEP_LIMIT: Duration = Duration::from_secs(300);
+
+/// Bring the lab up; on a lab that is up, change nothing
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    making: Making,
+}
+
+/// How a lab is made; shared with `run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Making {
+    /// Replace the cluster if it was made differently or lost nodes; all that is in it is lost
+    #[arg(long)]
+    recreate: bool,
+}
+
+/// What a caller needs to use a lab.
+#[derive(Debug, Serialize)]
+struct Access {
+    lab: String,
+    kubeconfig: String,
+}
+
+impl Args {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let lab = context.lab()?;
+        let (making, made) = (self.making, &lab);
+        context.report(Some(&lab), |progress| async move { making.make(made, context, &progress).await }).await?;
+        let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig").into_string();
+        let text = format!("export KUBECONFIG={kubeconfig}");
+        context.print(&Access { lab: lab.name, kubeconfig }, text)
+    }
+}
+
+impl Making {
+    /// Builds what is missing and brings the lab up.
+    pub(super) async fn make(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<(), Failure> {
+        let site = Arc::new(Site::open(lab.clone(), &context.paths)?);
+        let stock = site.stock(progress, &context.cancel).await?;
+        let limit = context.global.timeout.unwrap_or(STEP_LIMIT);
+        let options = Options { recreate: self.recreate, limit };
+        up(site, stock, options, progress, &context.cancel).await.map(drop)
+    }
+}

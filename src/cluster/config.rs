@@ -1,0 +1,178 @@
+//! kind's configuration: ours, with the user's own merged over it.
+
+use serde_json::{Map, Value, json};
+
+use super::{Error, Wanted};
+
+/// Where in each node's container a file stands whose name is the id of the lab that made it.
+pub const OWNER_DIR: &str = "/etc/istiolab/owner/";
+
+/// Lists of patches add up; of all other lists, the user's replaces ours.
+const ADDED_LISTS: [&str; 3] = ["containerdConfigPatches", "containerdConfigPatchesJSON6902", "kubeadmConfigPatches"];
+
+/// The configuration for a cluster whose nodes carry the id `owner`.
+///
+/// # Errors
+/// [`Error::Config`] if the user's is not an object, is of another kind or version, or has nodes
+/// that are no list of objects.
+pub fn merged(wanted: &Wanted, owner: &str) -> Result<Value, Error> {
+    let mut config = ours(wanted);
+    match &wanted.config {
+        Value::Null => {}
+        Value::Object(theirs) => {
+            for (key, must) in [("kind", "Cluster"), ("apiVersion", "kind.x-k8s.io/v1alpha4")] {
+                if theirs.get(key).is_some_and(|value| value != must) {
+                    return Err(Error::Config(format!("`{key}` must be `{must}`")));
+                }
+            }
+            if theirs.contains_key("name") {
+                return Err(Error::Config("`name` is the lab's name and can't be set here".to_owned()));
+            }
+            merge(&mut config, theirs);
+        }
+        _ => return Err(Error::Config("it is not an object".to_owned())),
+    }
+    let nodes = config.get_mut("nodes").and_then(Value::as_array_mut);
+    let nodes = nodes.ok_or_else(|| Error::Config("`nodes` is not a list".to_owned()))?;
+    if nodes.is_empty() {
+        return Err(Error::Config("`nodes` is empty".to_owned()));
+    }
+    for node in nodes {
+        let node = node.as_object_mut().ok_or_else(|| Error::Config("a node is not an object".to_owned()))?;
+        let mounts = node.entry("extraMounts").or_insert_with(|| json!([]));
+        let mounts = mounts.as_array_mut().ok_or_else(|| Error::Config("`extraMounts` is not a list".to_owned()))?;
+        // kind sets no labels of ours on containers, but a mount is seen from outside like one, from
+        // the moment the container is there. /dev/null exists wherever the engine runs.
+        mounts.push(json!({"hostPath": "/dev/null", "containerPath": format!("{OWNER_DIR}{owner}"), "readOnly": true}));
+    }
+    Ok(Value::Object(config))
+}
+
+fn ours(wanted: &Wanted) -> Map<String, Value> {
+    let control_planes = std::iter::repeat_n("control-plane", wanted.control_planes.max(1) as usize);
+    let workers = std::iter::repeat_n("worker", wanted.workers as usize);
+    let nodes: Vec<Value> = control_planes.chain(workers).map(|role| json!({"role": role})).collect();
+    let mut config = Map::new();
+    config.insert("kind".to_owned(), json!("Cluster"));
+    config.insert("apiVersion".to_owned(), json!("kind.x-k8s.io/v1alpha4"));
+    config.insert("nodes".to_owned(), Value::Array(nodes));
+    if wanted.own_network {
+        config.insert("networking".to_owned(), json!({"disableDefaultCNI": true}));
+    }
+    config
+}
+
+fn merge(ours: &mut Map<String, Value>, theirs: &Map<String, Value>) {
+    for (key, value) in theirs {
+        match (ours.get_mut(key), value) {
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (Some(Value::Array(old)), Value::Array(new)) if ADDED_LISTS.contains(&key.as_str()) => {
+                old.extend(new.iter().cloned());
+            }
+            _ => drop(ours.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+/// How many nodes of Kubernetes the configuration makes.
+///
+/// # Errors
+/// As [`merged`].
+pub fn node_count(wanted: &Wanted) -> Result<usize, Error> {
+    Ok(merged(wanted, "")?.get("nodes").and_then(Value::as_array).map_or(0, Vec::len))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::cluster) fn wanted() -> Wanted {
+        Wanted {
+            image: "istiolab.local/kind/node:v1.34.4".to_owned(),
+            image_id: "sha256:0".to_owned(),
+            control_planes: 1,
+            workers: 0,
+            own_network: true,
+            config: Value::Null,
+            limit: std::time::Duration::from_mins(5),
+        }
+    }
+
+    fn with(config: Value) -> Wanted {
+        Wanted { config, ..wanted() }
+    }
+
+    #[test]
+    fn ours_alone() {
+        insta::assert_json_snapshot!(merged(&Wanted { workers: 1, ..wanted() }, "abc").expect("valid"), @r#"
+        {
+          "kind": "Cluster",
+          "apiVersion": "kind.x-k8s.io/v1alpha4",
+          "nodes": [
+            {
+              "role": "control-plane",
+              "extraMounts": [
+                {
+                  "hostPath": "/dev/null",
+                  "containerPath": "/etc/istiolab/owner/abc",
+                  "readOnly": true
+                }
+              ]
+            },
+            {
+              "role": "worker",
+              "extraMounts": [
+                {
+                  "hostPath": "/dev/null",
+                  "containerPath": "/etc/istiolab/owner/abc",
+                  "readOnly": true
+                }
+              ]
+            }
+          ],
+          "networking": {
+            "disableDefaultCNI": true
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn theirs_is_merged_deeply_and_their_nodes_are_marked_too() {
+        let config = merged(
+            &with(json!({
+                "networking": {"podSubnet": "10.1.0.0/16"},
+                "nodes": [{"role": "control-plane", "extraMounts": [{"hostPath": "/a", "containerPath": "/b"}]}, {"role": "worker"}],
+            })),
+            "abc",
+        )
+        .expect("valid");
+        assert_eq!(config["networking"], json!({"disableDefaultCNI": true, "podSubnet": "10.1.0.0/16"}));
+        assert_eq!(config["nodes"][0]["extraMounts"][0]["hostPath"], "/a");
+        assert_eq!(config["nodes"][0]["extraMounts"][1]["containerPath"], "/etc/istiolab/owner/abc");
+        assert_eq!(config["nodes"][1]["extraMounts"][0]["containerPath"], "/etc/istiolab/owner/abc");
+    }
+
+    #[test]
+    fn theirs_wins_where_both_speak() {
+        let config = merged(&with(json!({"networking": {"disableDefaultCNI": false}})), "abc").expect("valid");
+        assert_eq!(config["networking"]["disableDefaultCNI"], false);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_place() {
+        for (config, word) in [
+            (json!([]), "object"),
+            (json!({"kind": "Pod"}), "kind"),
+            (json!({"apiVersion": "v1"}), "apiVersion"),
+            (json!({"name": "x"}), "name"),
+            (json!({"nodes": {}}), "nodes"),
+            (json!({"nodes": []}), "nodes"),
+            (json!({"nodes": ["worker"]}), "node"),
+            (json!({"nodes": [{"extraMounts": 1}]}), "extraMounts"),
+        ] {
+            let error = merged(&with(config), "abc").expect_err(word);
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+}

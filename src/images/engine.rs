@@ -1,0 +1,218 @@
+//! Images from the store into the container engine, and the connection to the engine.
+
+use std::io::{self, Write};
+
+use bollard::Docker;
+use bollard::query_parameters::ImportImageOptionsBuilder;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use super::digest::{BUFFER, Digest};
+use super::layout::{Descriptor, Layout};
+use crate::error::{Failure, Kind};
+use crate::plan::event::Progress;
+use crate::plan::graph::interrupted;
+
+mod archive;
+
+/// Why the engine does not do what was asked.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// It can't be reached at all.
+    #[error("the container engine at {host} does not answer")]
+    Unreachable {
+        /// Its address.
+        host: String,
+        /// Why.
+        source: bollard::errors::Error,
+    },
+    /// A request failed.
+    #[error("{doing} failed in the container engine")]
+    Request {
+        /// What was being done, beginning with a verb in -ing.
+        doing: String,
+        /// Why.
+        source: bollard::errors::Error,
+    },
+    /// The engine read the image and refused it.
+    #[error("the container engine did not take {name}: {why}")]
+    Load {
+        /// The image's full name.
+        name: String,
+        /// Its words.
+        why: String,
+    },
+    /// The image can't be read from the store.
+    #[error("{name} can't be read from the image store")]
+    Store {
+        /// The image's full name.
+        name: String,
+        /// Why.
+        source: super::layout::Error,
+    },
+}
+
+impl Error {
+    /// A failed request with what was being done.
+    pub fn request(doing: impl Into<String>) -> impl FnOnce(bollard::errors::Error) -> Self {
+        move |source| Self::Request { doing: doing.into(), source }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unreachable { .. } => Self::new(Kind::Unavailable, error)
+                .hint("Start it, or run `istiolab doctor --fix`, which installs and starts Docker on Debian.")
+                .hint("If it listens elsewhere, say where by DOCKER_HOST."),
+            Error::Request { .. } if is_connection_lost(&error) => Self::new(Kind::Unavailable, error)
+                .hint("The engine went away. Start it again, then run the same command: it goes on from here."),
+            Error::Request { .. } | Error::Load { .. } => Self::new(Kind::Unavailable, error),
+            Error::Store { name, source } => Self::from(source).context(format!("reading {name} from the image store")),
+        }
+    }
+}
+
+fn is_connection_lost(error: &Error) -> bool {
+    let Error::Request { source, .. } = error else { return false };
+    !matches!(source, bollard::errors::Error::DockerResponseServerError { .. })
+}
+
+/// Where the engine listens: `DOCKER_HOST`, else the usual socket.
+#[must_use]
+pub fn host() -> String {
+    std::env::var("DOCKER_HOST")
+        .ok()
+        .filter(|host| !host.is_empty())
+        .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
+}
+
+/// A connection to the engine in the version of the API that both sides speak.
+///
+/// # Errors
+/// [`Error::Unreachable`].
+pub async fn connect() -> Result<Docker, Error> {
+    let host = host();
+    let unreachable = |source| Error::Unreachable { host: host.clone(), source };
+    let docker = Docker::connect_with_host(&host).map_err(unreachable)?;
+    docker.negotiate_version().await.map_err(|source| Error::Unreachable { host: host.clone(), source })
+}
+
+/// The digests by which an engine may know the image: of its configuration, or, where images are
+/// kept by containerd, of its manifest.
+fn identities(store: &Layout, digest: &Digest, name: &str) -> Result<[String; 2], Error> {
+    let stored = |source| Error::Store { name: name.to_owned(), source };
+    Ok([store.manifest(digest).map_err(stored)?.config.digest.to_string(), digest.to_string()])
+}
+
+/// Whether the engine has exactly this image under this name.
+///
+/// # Errors
+/// [`Error::Request`], and [`Error::Store`] if its manifest can't be read.
+pub async fn has(docker: &Docker, store: &Layout, digest: &Digest, name: &str) -> Result<bool, Error> {
+    Ok(id(docker, name).await?.is_some_and(|id| identities(store, digest, name).is_ok_and(|known| known.contains(&id))))
+}
+
+/// The id of the image with this name, if the engine has one.
+///
+/// # Errors
+/// [`Error::Request`].
+pub async fn id(docker: &Docker, name: &str) -> Result<Option<String>, Error> {
+    match docker.inspect_image(name).await {
+        Ok(image) => Ok(image.id),
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(source) => Err(Error::request(format!("looking for the image {name}"))(source)),
+    }
+}
+
+/// Gives the engine the image of the store under its full name, unless it has exactly this one;
+/// `true` if it did not. The image is streamed, no second copy is written by us, and each blob's
+/// digest is computed again on the way.
+///
+/// # Errors
+/// Each variant of [`Error`] as a failure; an interruption.
+pub async fn load(
+    docker: &Docker,
+    store: &Layout,
+    digest: &Digest,
+    name: &str,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<bool, Failure> {
+    let known = identities(store, digest, name)?;
+    if id(docker, name).await?.is_some_and(|id| known.contains(&id)) {
+        return Ok(false);
+    }
+    progress.status(format!("loading {name} into the engine"));
+    tokio::select! {
+        () = cancel.cancelled() => Err(interrupted()),
+        result = send(docker, store, digest, name) => result.map(|()| true).map_err(Failure::from),
+    }
+}
+
+async fn send(docker: &Docker, store: &Layout, digest: &Digest, name: &str) -> Result<(), Error> {
+    let stored = |source| Error::Store { name: name.to_owned(), source };
+    let manifest = store.manifest(digest).map_err(stored)?;
+    let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(4);
+    let (layout, image) = (store.clone(), name.to_owned());
+    let size = fs_err::metadata(store.path(digest)).map_or(0, |file| file.len());
+    let top = Descriptor::new(&manifest.media_type, *digest, size);
+    let writer = tokio::task::spawn_blocking(move || {
+        let mut pipe = io::BufWriter::with_capacity(BUFFER, Pipe(sender.clone()));
+        let written = archive::write(&layout, &top, &manifest, &image, &mut pipe);
+        if let Err(error) = &written {
+            // The engine must not take what came so far for a whole image.
+            drop(sender.blocking_send(Err(io::Error::other(error.to_string()))));
+        }
+        written
+    });
+    let options = ImportImageOptionsBuilder::default().quiet(true).build();
+    let mut answers = Box::pin(docker.import_image_stream(options, ReceiverStream::new(receiver), None));
+    let mut answer = Ok(());
+    while let Some(info) = answers.next().await {
+        if let Err(source) = info {
+            answer = Err(source);
+        }
+    }
+    drop(answers);
+    // Our own reason comes first: the engine only sees that the stream broke off.
+    match writer.await {
+        Ok(Err(archive::Error::Store(source))) => return Err(stored(source)),
+        Ok(Ok(()) | Err(archive::Error::Gone)) => {}
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+    answer.map_err(|source| match source {
+        bollard::errors::Error::DockerStreamError { error } => Error::Load { name: name.to_owned(), why: error },
+        source => Error::Request { doing: format!("loading {name}"), source },
+    })?;
+    let known = identities(store, digest, name)?;
+    match id(docker, name).await? {
+        Some(id) if known.contains(&id) => Ok(()),
+        Some(id) => {
+            Err(Error::Load { name: name.to_owned(), why: format!("it has {id} under that name, not {}", known[0]) })
+        }
+        None => Err(Error::Load {
+            name: name.to_owned(),
+            why: "it reported success but has no image of that name".to_owned(),
+        }),
+    }
+}
+
+/// A writer whose bytes come out of a channel.
+struct Pipe(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes))).map_err(gone)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

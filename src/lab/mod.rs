@@ -1,0 +1,8 @@
+//! A lab as a whole: what it needs, making it, looking at it, taking it down.
+
+pub mod demand;
+pub mod down;
+pub mod project;
+pub mod site;
+pub mod status;
+pub mod up;

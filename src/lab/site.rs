@@ -1,0 +1,182 @@
+//! A lab with everything that making it needs: its objects, the parts that they name, and the
+//! places on this machine that belong to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bollard::Docker;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{demand, project};
+use crate::cluster::kind;
+use crate::error::{Failure, Kind};
+use crate::images::digest::Digest;
+use crate::images::engine;
+use crate::images::layout::Layout;
+use crate::objects::{self, Object};
+use crate::parts::{self, Recipes};
+use crate::paths::Paths;
+use crate::plan::event::Progress;
+use crate::spec::{Addon, Application, Lab};
+
+/// The part with the node image, whose version is Kubernetes'.
+const NODE: &str = "node";
+/// The part with Istio's images and `istioctl`.
+const ISTIO: &str = "istio";
+/// The part with the `kind` program.
+const KIND: &str = "kind";
+/// The part with the image of the lab's registry.
+const REGISTRY: &str = "registry";
+
+/// A lab that can be made.
+pub struct Site {
+    /// What the lab file says.
+    pub lab: Lab,
+    /// The user's folders.
+    pub paths: Paths,
+    /// The lab's own state folder.
+    pub folder: Utf8PathBuf,
+    /// The project that the lab file is part of.
+    pub project: Utf8PathBuf,
+    /// The objects of each add-on.
+    pub addons: Vec<(Addon, Vec<Object>)>,
+    /// The objects of each application.
+    pub applications: Vec<(Application, Vec<Object>)>,
+    /// Objects that go with the mesh.
+    pub mesh_objects: Vec<Object>,
+}
+
+/// What was built for a lab.
+pub struct Stock {
+    /// Where the images are.
+    pub store: Layout,
+    /// Images by their full names.
+    pub images: BTreeMap<String, Digest>,
+    /// The node image's full name.
+    pub node: String,
+    /// The registry image's full name.
+    pub registry: String,
+    /// The `kind` program.
+    pub kind: Utf8PathBuf,
+    /// The `istioctl` program, where the lab has a mesh, with the version that its images are
+    /// tagged with.
+    pub istio: Option<(Utf8PathBuf, String)>,
+}
+
+impl Site {
+    /// Reads the lab's objects.
+    ///
+    /// # Errors
+    /// [`Kind::BadInput`] for files that can't be read or hold no objects.
+    pub fn open(lab: Lab, paths: &Paths) -> Result<Self, Failure> {
+        let load = |paths: &[Utf8PathBuf]| objects::load(paths).map_err(Failure::from);
+        let addons = lab.addons.iter().map(|addon| Ok((addon.clone(), load(&addon.objects)?)));
+        let addons = addons.collect::<Result<Vec<_>, Failure>>()?;
+        let applications = lab.applications.iter().map(|application| Ok((application.clone(), load(&application.objects)?)));
+        let applications = applications.collect::<Result<Vec<_>, Failure>>()?;
+        let mesh_objects = lab.mesh.as_ref().map_or(Ok(Vec::new()), |mesh| load(&mesh.objects))?;
+        Ok(Self {
+            folder: paths.lab(&lab.name),
+            project: project::root(&lab.dir)?,
+            paths: paths.clone(),
+            addons,
+            applications,
+            mesh_objects,
+            lab,
+        })
+    }
+
+    /// Every object that the lab file names.
+    fn documents(&self) -> impl Iterator<Item = &Value> {
+        let addons = self.addons.iter().flat_map(|(_, objects)| objects);
+        let applications = self.applications.iter().flat_map(|(_, objects)| objects);
+        addons.chain(applications).chain(&self.mesh_objects).map(|object| &object.document)
+    }
+
+    /// The parts that the lab needs, by name.
+    fn wanted(&self, recipes: &Recipes) -> Result<Vec<String>, Failure> {
+        let version = |part: &str| recipes.iter().find(|recipe| recipe.name == part).map(|recipe| recipe.version.as_str());
+        self.check_version("cluster.kubernetes", &self.lab.cluster.kubernetes, version(NODE))?;
+        let mut wanted = BTreeSet::from([NODE, KIND, REGISTRY].map(str::to_owned));
+        if let Some(mesh) = &self.lab.mesh {
+            self.check_version("mesh.version", &mesh.version, version(ISTIO))?;
+            wanted.insert(ISTIO.to_owned());
+        }
+        let images = demand::images(self.documents());
+        for recipe in recipes.iter() {
+            if recipe.images.iter().any(|image| images.contains(&image.full_name(recipe))) {
+                wanted.insert(recipe.name.clone());
+            }
+        }
+        Ok(wanted.into_iter().collect())
+    }
+
+    /// A version of the lab file is one that there is a recipe for: the same up to where it ends.
+    fn check_version(&self, field: &str, asked: &str, made: Option<&str>) -> Result<(), Failure> {
+        let made = made.unwrap_or("none");
+        let plain = made.trim_start_matches('v');
+        let fits = plain.strip_prefix(asked.trim_start_matches('v')).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
+        if fits {
+            return Ok(());
+        }
+        let message = format!("{}: `{field}` asks for {asked}, which no recipe makes; there is {plain}", self.lab.file);
+        Err(Failure::new(Kind::BadInput, message).hint(format!("Write `{field}` as a version that `istiolab images list` shows.")))
+    }
+
+    /// Builds what is missing of the parts that the lab needs.
+    ///
+    /// # Errors
+    /// Those of [`parts::build`]; [`Kind::BadInput`] for versions that no recipe makes.
+    pub async fn stock(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Stock, Failure> {
+        let recipes = Recipes::load(self.project.join("parts")).map_err(Failure::from)?;
+        let wanted = self.wanted(&recipes)?;
+        let built = parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?;
+        let part = |name: &str| {
+            built.iter().find(|part| part.name == name).ok_or_else(|| {
+                Failure::new(Kind::Unexpected, format!("the part `{name}` was not built"))
+            })
+        };
+        let image = |name: &str| {
+            let images = &part(name)?.images;
+            images.first().map(|image| image.name.clone()).ok_or_else(|| {
+                Failure::new(Kind::Unexpected, format!("the part `{name}` has no image"))
+            })
+        };
+        let file = |name: &str, file: &str| {
+            part(name)?.files.get(file).cloned().ok_or_else(|| {
+                Failure::new(Kind::Unexpected, format!("the part `{name}` has no file `{file}`"))
+            })
+        };
+        let istio = match &self.lab.mesh {
+            Some(_) => Some((file(ISTIO, "istioctl")?, part(ISTIO)?.version.clone())),
+            None => None,
+        };
+        let needed = demand::images(self.documents());
+        let in_mesh = |name: &str| self.lab.mesh.is_some() && part(ISTIO).is_ok_and(|part| part.images.iter().any(|image| image.name == name));
+        let images = built.iter().flat_map(|part| &part.images).filter(|image| needed.contains(&image.name) || in_mesh(&image.name));
+        Ok(Stock {
+            store: Layout::open(self.paths.cache.join("images")).map_err(Failure::from)?,
+            node: image(NODE)?,
+            registry: image(REGISTRY)?,
+            kind: file(KIND, "kind")?,
+            istio,
+            images: images.map(|image| (image.name.clone(), image.digest.clone())).collect(),
+        })
+    }
+}
+
+/// The lab's cluster by its provider; `kind` is the provider's program.
+#[must_use]
+pub fn provider(kind: &Utf8Path, docker: &Docker, lab: &Lab, folder: &Utf8Path) -> Arc<kind::Kind> {
+    Arc::new(kind::Kind::new(kind, docker.clone(), &lab.name, folder))
+}
+
+/// The container engine.
+///
+/// # Errors
+/// [`Kind::Unavailable`] with the reason and what to do.
+pub async fn engine() -> Result<Docker, Failure> {
+    engine::connect().await.map_err(Failure::from)
+}

@@ -1,0 +1,361 @@
+//! Applying a set of objects: in phases, side by side within a phase, and only what differs.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::{FutureExt as _, StreamExt as _, stream};
+use kube::api::{Patch, PatchParams};
+use tokio_util::sync::CancellationToken;
+
+use super::FIELD_MANAGER;
+use super::api::{self, Api};
+use super::conflict;
+use super::delete::{self, Doomed};
+use super::drift;
+use super::error::Error;
+use super::inventory::{self, Identity, Live};
+use super::object::{Object, ObjectRef};
+use super::order::Phase;
+use super::plan::{self, Member};
+use super::ready;
+use super::request::{Limit, told};
+use super::set::{self, APPLIED_HASH, Extent, PART_OF, SetName};
+use crate::plan::event::Progress;
+
+/// How many objects of a phase are applied at once.
+const CONCURRENCY: usize = 16;
+/// The pause between looks at discovery after a definition was established.
+const DISCOVERY_PAUSE: Duration = Duration::from_millis(50);
+
+/// What to do about fields that others manage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conflicts {
+    /// Fields of objects that this set made are taken back from whoever changed them by hand;
+    /// everything else is an error that names the manager.
+    #[default]
+    Refuse,
+    /// All fields are taken over.
+    Take,
+}
+
+/// How a set is applied.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The namespace of objects that name none; `default` if this does not either.
+    pub default_namespace: Option<String>,
+    /// How long the whole may take.
+    pub deadline: Duration,
+    /// Whether members that are no longer among the objects are deleted.
+    pub prune: bool,
+    /// What to do about fields that others manage.
+    pub conflicts: Conflicts,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            default_namespace: None,
+            deadline: Duration::from_secs(120),
+            prune: true,
+            conflicts: Conflicts::default(),
+        }
+    }
+}
+
+/// What applying a set did. Together with `unchanged`, the first two name every object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Objects that were not there.
+    pub created: Vec<ObjectRef>,
+    /// Objects that are different now.
+    pub changed: Vec<ObjectRef>,
+    /// Objects that were as they should be.
+    pub unchanged: Vec<ObjectRef>,
+    /// Members of the set that were deleted because they left it.
+    pub pruned: Vec<ObjectRef>,
+}
+
+impl Applied {
+    /// Every object that was applied, changed or not: what to wait for.
+    #[must_use]
+    pub fn objects(&self) -> Vec<ObjectRef> {
+        self.created.iter().chain(&self.changed).chain(&self.unchanged).cloned().collect()
+    }
+
+    /// Whether nothing was done.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.created.is_empty() && self.changed.is_empty() && self.pruned.is_empty()
+    }
+
+    /// Adds what applying another set did.
+    pub fn extend(&mut self, other: Self) {
+        self.created.extend(other.created);
+        self.changed.extend(other.changed);
+        self.unchanged.extend(other.unchanged);
+        self.pruned.extend(other.pruned);
+    }
+}
+
+impl std::fmt::Display for Applied {
+    /// `12 created, 3 changed, 5 unchanged`, without the parts that are none.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [
+            (self.created.len(), "created"),
+            (self.changed.len(), "changed"),
+            (self.pruned.len(), "pruned"),
+            (self.unchanged.len(), "unchanged"),
+        ];
+        let parts: Vec<_> =
+            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        f.write_str(if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }.as_str())
+    }
+}
+
+/// What is to be done with an object.
+#[derive(Clone, Debug)]
+enum Action {
+    Create,
+    Change(Box<Live>),
+    Keep,
+}
+
+/// Applies `objects` as the set `set`. Objects that are as they were applied before are left
+/// alone: a set without changes costs one list per kind and no write. An object that was there
+/// before and belongs to no set is changed, but not taken into the set, so that it is never deleted.
+///
+/// # Errors
+/// Before anything is written: objects that are there twice, custom resources without definition,
+/// versions that are not served, objects of other sets. Then what the API server refuses, conflicts
+/// with other field managers, and the deadline; all errors of one phase at once.
+pub async fn apply(
+    api: &Api,
+    set: &SetName,
+    objects: &[Object],
+    options: &Options,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Applied, Error> {
+    let limit = Limit::new(options.deadline, progress, cancel);
+    let members = plan::resolve(api, objects, options.default_namespace.as_deref()).await?;
+    let id = set.id();
+    let parent = set::read(api, set, &limit).await?;
+    let live = inventory::list(
+        api,
+        members.iter().filter(|member| member.listable).map(|member| &member.served),
+        None,
+        &limit,
+    )
+    .await?;
+    let actions = members.iter().map(|member| action(member, &live, &id)).collect::<Result<Vec<_>, _>>()?;
+    let mut applied = Applied::default();
+    let wanted = Extent::of(members.iter().map(|member| &member.reference));
+    let before = parent.clone().unwrap_or_default();
+    let left = if options.prune { departed(api, &members, &live, &before, set, &limit).await? } else { Vec::new() };
+    let during = before.union(&wanted);
+    if parent.is_none() || !during.same(&before, set) {
+        // Before the members, so that a run that is cut off leaves none that the parent does not know of.
+        set::write(api, set, &during, &limit).await?;
+    }
+    let work: Vec<_> = members.iter().zip(actions).collect();
+    for phase in Phase::ALL {
+        let now = work.iter().filter(|(member, _)| member.phase == phase);
+        run_phase(api, phase, now, &id, options.conflicts, &limit, &mut applied).await?;
+    }
+    if !left.is_empty() {
+        progress.status(format!("pruning {} objects", left.len()));
+        applied.pruned = delete::remove(api, left, Some(&id), &limit).await?;
+    }
+    let after = if options.prune { wanted } else { during.clone() };
+    if !after.same(&during, set) {
+        set::write(api, set, &after, &limit).await?;
+    }
+    Ok(applied)
+}
+
+fn action(member: &Member, live: &HashMap<Identity, Live>, id: &str) -> Result<Action, Error> {
+    let Some(live) = live.get(&member.identity) else { return Ok(Action::Create) };
+    if let Some(owner) = live.set.as_ref().filter(|owner| *owner != id) {
+        return Err(Error::Owned {
+            object: member.reference.clone(),
+            origin: member.origin.clone(),
+            owner: owner.clone(),
+        });
+    }
+    if live.hash.as_ref() == Some(&member.hash) && !live.terminating && drift::lost(&member.document, live).is_empty() {
+        return Ok(Action::Keep);
+    }
+    Ok(Action::Change(Box::new(live.clone())))
+}
+
+/// Members of the set that are not wanted any more.
+async fn departed(
+    api: &Api,
+    members: &[Member],
+    live: &HashMap<Identity, Live>,
+    before: &Extent,
+    set: &SetName,
+    limit: &Limit<'_>,
+) -> Result<Vec<Doomed>, Error> {
+    let id = set.id();
+    let listed: Vec<_> = live.values().map(|live| &live.served.resource).collect();
+    let mut more = Vec::new();
+    for kind in &before.kinds {
+        let known = members.iter().any(|member| member.listable && member.identity.kind == *kind)
+            || listed.iter().any(|resource| resource.group == kind.group && resource.kind == kind.kind);
+        if !known {
+            more.extend(api.recommended(&kind.group, &kind.kind).await?);
+        }
+    }
+    let others = inventory::list(api, &more, Some(&id), limit).await?;
+    let doomed = live.iter().chain(&others).filter(|(identity, live)| {
+        live.set.as_deref() == Some(id.as_str())
+            && live.reference.namespace.as_ref().is_none_or(|namespace| before.namespaces.contains(namespace))
+            && !members.iter().any(|member| member.identity == **identity)
+    });
+    Ok(doomed.map(|(_, live)| Doomed::from(live)).collect())
+}
+
+async fn run_phase<'a>(
+    api: &Api,
+    phase: Phase,
+    work: impl Iterator<Item = &'a (&'a Member, Action)>,
+    id: &str,
+    conflicts: Conflicts,
+    limit: &Limit<'_>,
+    applied: &mut Applied,
+) -> Result<(), Error> {
+    let (keep, work): (Vec<_>, Vec<_>) = work.partition(|(_, action)| matches!(action, Action::Keep));
+    applied.unchanged.extend(keep.iter().map(|(member, _)| member.reference.clone()));
+    if work.is_empty() {
+        return Ok(());
+    }
+    let total = work.len();
+    // Futures by a loop: from a closure over borrowed items the compiler can't tell that they are `Send`.
+    let mut sends = Vec::with_capacity(total);
+    for (member, action) in &work {
+        sends.push(async move { (*member, action, send(api, member, action, id, conflicts, limit).await) }.boxed());
+    }
+    let mut results = stream::iter(sends).buffer_unordered(CONCURRENCY);
+    let mut errors = Vec::new();
+    let mut done = 0;
+    while let Some((member, action, result)) = results.next().await {
+        done += 1;
+        limit.progress.status(format!("{phase} {done}/{total}"));
+        match (result, action) {
+            (Err(error), _) => errors.push(error),
+            (Ok(_), Action::Create) => applied.created.push(member.reference.clone()),
+            (Ok(version), Action::Change(live)) if version != live.resource_version => {
+                applied.changed.push(member.reference.clone());
+            }
+            (Ok(_), _) => applied.unchanged.push(member.reference.clone()),
+        }
+    }
+    drop(results);
+    if let Some(error) = Error::from_many(errors) {
+        return Err(error);
+    }
+    if phase == Phase::Definitions {
+        let definitions: Vec<_> = work.iter().map(|(member, _)| *member).collect();
+        definitions_served(api, &definitions, limit).await?;
+    }
+    Ok(())
+}
+
+/// Waits until definitions are established and what they define is served.
+async fn definitions_served(api: &Api, definitions: &[&Member], limit: &Limit<'_>) -> Result<(), Error> {
+    let objects: Vec<_> = definitions.iter().map(|member| member.reference.clone()).collect();
+    ready::wait(api, &objects, limit.left(), limit.progress, limit.cancel).await?;
+    loop {
+        let discovery = api.refresh().await?;
+        let missing = definitions.iter().find(|member| {
+            let spec = &member.document["spec"];
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let versions = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+            versions.iter().filter(|version| version["served"] == true).any(|version| {
+                api::find(&discovery, &text(&spec["group"]), &text(&version["name"]), &text(&spec["names"]["kind"]))
+                    .is_none()
+            })
+        });
+        let Some(missing) = missing else { return Ok(()) };
+        if limit.left() < DISCOVERY_PAUSE {
+            return Err(Error::Deadline {
+                doing: format!("waiting for the kind of {}", missing.reference),
+                last: "established, but not served by discovery".to_owned(),
+                elapsed: limit.begin.elapsed(),
+                limit: limit.limit,
+            });
+        }
+        tokio::select! {
+            () = limit.cancel.cancelled() => return Err(Error::Cancelled),
+            () = tokio::time::sleep(DISCOVERY_PAUSE) => {}
+        }
+    }
+}
+
+/// Sends one object. Gives back its new resource version.
+async fn send(
+    api: &Api,
+    member: &Member,
+    action: &Action,
+    id: &str,
+    conflicts: Conflicts,
+    limit: &Limit<'_>,
+) -> Result<String, Error> {
+    let mut ours = true;
+    if let Action::Change(live) = action {
+        ours = live.set.is_some();
+        if live.terminating {
+            delete::gone(api, &[Doomed::from(live.as_ref())], None, limit).await?;
+            ours = true;
+        }
+    }
+    let mut document = member.document.clone();
+    plan::with_metadata(&mut document, "annotations", APPLIED_HASH, &member.hash);
+    if ours {
+        plan::with_metadata(&mut document, "labels", PART_OF, id);
+    }
+    let requests = api.requests(&member.served, member.reference.namespace.as_deref());
+    let doing = || format!("applying {}", member.reference);
+    let mut force = conflicts == Conflicts::Take;
+    loop {
+        let mut params = PatchParams::apply(FIELD_MANAGER);
+        params.force = force;
+        let patch = Patch::Apply(&document);
+        let answer = limit.tried(doing, || requests.patch_metadata(&member.reference.name, &params, &patch)).await?;
+        let error = match answer {
+            Ok(object) => return Ok(object.metadata.resource_version.unwrap_or_default()),
+            Err(error) => error,
+        };
+        let kube::Error::Api(status) = &error else { return Err(api::api_error(doing(), error)) };
+        let clashes = conflict::clashes(status);
+        if clashes.is_empty() {
+            return Err(refused(member, &error));
+        }
+        let before = clashes.len();
+        let rest = conflict::hand_over(&mut document, clashes);
+        let existing_ours = matches!(action, Action::Change(live) if live.set.is_some());
+        if rest.len() == before && (force || !existing_ours || rest.iter().any(|clash| clash.declared)) {
+            return Err(Error::Conflict {
+                object: member.reference.clone(),
+                origin: member.origin.clone(),
+                clashes: rest,
+            });
+        }
+        if !rest.is_empty() && existing_ours && !rest.iter().any(|clash| clash.declared) {
+            let taken: Vec<_> = rest.iter().map(ToString::to_string).collect();
+            limit.progress.detail(format!("{}: taking back: {}", member.reference, taken.join(", ")));
+            force = true;
+        }
+    }
+}
+
+fn refused(member: &Member, error: &kube::Error) -> Error {
+    Error::Refused { object: member.reference.clone(), origin: member.origin.clone(), message: told(error) }
+}
+
+impl From<&Live> for Doomed {
+    fn from(live: &Live) -> Self {
+        Self { reference: live.reference.clone(), served: live.served.clone(), uid: live.uid.clone() }
+    }
+}

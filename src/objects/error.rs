@@ -1,0 +1,268 @@
+//! What can go wrong with objects, and what the user may do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::conflict::Clash;
+use super::object::ObjectRef;
+use crate::error::{Failure, Kind};
+
+/// A fault in a file, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, or `<stdin>`.
+    pub source: String,
+    /// The line where the faulty document begins, from 1.
+    pub line: u64,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.source, self.line, self.message)
+    }
+}
+
+/// Why objects could not be read, applied, waited for or deleted.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A file or folder can't be read.
+    #[error("can't read objects")]
+    Read(#[source] std::io::Error),
+    /// A folder or file holds no object.
+    #[error("`{0}` holds no object")]
+    Empty(String),
+    /// A file is not YAML.
+    #[error(transparent)]
+    Yaml(#[from] crate::yaml::Error),
+    /// Documents that are no objects; all of them.
+    #[error("{}", lines(.0))]
+    Malformed(Vec<Problem>),
+    /// The same object is there twice.
+    #[error("{object} is there twice: in {first} and in {second}")]
+    Duplicate {
+        /// The object.
+        object: ObjectRef,
+        /// The file and line of the first.
+        first: String,
+        /// The file and line of the second.
+        second: String,
+    },
+    /// A custom resource has no definition.
+    #[error(
+        "{origin}: {object} needs a CustomResourceDefinition for {} that is neither among the objects nor in the cluster",
+        group_kind(object)
+    )]
+    MissingCrd {
+        /// The custom resource.
+        object: ObjectRef,
+        /// Its file and line.
+        origin: String,
+    },
+    /// The kind is known, but not in this version.
+    #[error("{origin}: {object} is written for {}, but only {} {} served", object.api_version, .served.join(", "), if .served.len() == 1 { "is" } else { "are" })]
+    Version {
+        /// The object.
+        object: ObjectRef,
+        /// Its file and line.
+        origin: String,
+        /// The API versions that are served.
+        served: Vec<String>,
+    },
+    /// The object belongs to a set of somebody else's.
+    #[error("{origin}: {object} belongs to another set, `{owner}`")]
+    Owned {
+        /// The object.
+        object: ObjectRef,
+        /// Its file and line.
+        origin: String,
+        /// The other set's identifier.
+        owner: String,
+    },
+    /// The set's parent was made by another tool.
+    #[error("the set `{set}` is kept by another tool: {tooling}")]
+    Tooling {
+        /// Namespace and name of the parent.
+        set: String,
+        /// What its annotation says.
+        tooling: String,
+    },
+    /// Fields are managed by somebody else.
+    #[error("{origin}: {object} has fields that others manage:{}", bullets(.clashes))]
+    Conflict {
+        /// The object.
+        object: ObjectRef,
+        /// Its file and line.
+        origin: String,
+        /// The fields and their managers.
+        clashes: Vec<Clash>,
+    },
+    /// The API server or an admission webhook refuses the object.
+    #[error("{origin}: {object} is refused: {message}")]
+    Refused {
+        /// The object.
+        object: ObjectRef,
+        /// Its file and line.
+        origin: String,
+        /// What the server says.
+        message: String,
+    },
+    /// The API server does not answer as it should.
+    #[error("{doing}")]
+    Api {
+        /// What was asked of it.
+        doing: String,
+        /// The answer.
+        source: Box<kube::Error>,
+    },
+    /// A request was tried again and again until its time was over.
+    #[error(
+        "{doing} did not succeed within {} (limit {}); the last answer was: {last}",
+        short(*.elapsed),
+        short(*.limit)
+    )]
+    Deadline {
+        /// What was being done, on which object.
+        doing: String,
+        /// The last answer.
+        last: String,
+        /// How long it was tried.
+        elapsed: Duration,
+        /// How long it was allowed to be tried.
+        limit: Duration,
+    },
+    /// An object has failed, and waiting on would not help.
+    #[error("{object} failed after {}: {cause}", short(*.elapsed))]
+    Failed {
+        /// The object.
+        object: ObjectRef,
+        /// Container, reason, message, last event, as far as there are.
+        cause: String,
+        /// How long it was waited for.
+        elapsed: Duration,
+    },
+    /// Objects did not become ready in time.
+    #[error("not ready after {} (limit {}):{}", short(*.elapsed), short(*.limit), states(.waiting))]
+    NotReady {
+        /// The objects with the last state seen.
+        waiting: Vec<(ObjectRef, String)>,
+        /// How long they were waited for.
+        elapsed: Duration,
+        /// How long they were allowed to take.
+        limit: Duration,
+    },
+    /// Deleted objects that don't go away.
+    #[error("still there after {} (limit {}):{}", short(*.elapsed), short(*.limit), states(.staying))]
+    Staying {
+        /// The objects with the reason: finalizers, or what remains in a namespace.
+        staying: Vec<(ObjectRef, String)>,
+        /// How long they were waited for.
+        elapsed: Duration,
+        /// How long they were allowed to take.
+        limit: Duration,
+    },
+    /// More than one object failed.
+    #[error("{} objects failed:{}", .0.len(), bullets(.0))]
+    Several(Vec<Error>),
+    /// The run was cancelled.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl Error {
+    /// One error of those that a phase collected.
+    pub(super) fn from_many(mut errors: Vec<Self>) -> Option<Self> {
+        match errors.len() {
+            0 | 1 => errors.pop(),
+            _ if errors.iter().any(|error| matches!(error, Self::Cancelled)) => Some(Self::Cancelled),
+            _ => Some(Self::Several(errors)),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Read(_)
+            | Self::Empty(_)
+            | Self::Yaml(_)
+            | Self::Malformed(_)
+            | Self::Duplicate { .. }
+            | Self::MissingCrd { .. }
+            | Self::Version { .. }
+            | Self::Refused { .. } => Kind::BadInput,
+            Self::Owned { .. } | Self::Tooling { .. } | Self::Conflict { .. } => Kind::Refused,
+            Self::Api { source, .. } => match source.as_ref() {
+                kube::Error::Api(_) => Kind::Unexpected,
+                _ => Kind::Unavailable,
+            },
+            Self::Deadline { .. } | Self::NotReady { .. } | Self::Staying { .. } => Kind::TimedOut,
+            Self::Failed { .. } => Kind::Unexpected,
+            Self::Several(errors) => errors.first().map_or(Kind::Unexpected, Self::kind),
+            Self::Cancelled => Kind::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::MissingCrd { object, .. } => Some(format!(
+                "Add the definition of {} to the objects, or install what brings it first.",
+                group_kind(object)
+            )),
+            Self::Version { served, .. } => Some(format!("Write the object for {}.", served.join(" or "))),
+            Self::Owned { .. } => Some("Take it out of the other set first, or leave it out of this one.".to_owned()),
+            Self::Conflict { .. } => Some(
+                "Leave these fields out of the file, or let their manager give them up \
+                 (kubectl apply --server-side --force-conflicts takes them over)."
+                    .to_owned(),
+            ),
+            Self::Staying { .. } => Some(
+                "A finalizer waits for its controller; if that is gone, remove the finalizer with kubectl edit."
+                    .to_owned(),
+            ),
+            Self::Several(errors) => errors.iter().find_map(Self::hint),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        if matches!(error, Error::Cancelled) {
+            return crate::plan::graph::interrupted();
+        }
+        let hint = error.hint();
+        let failure = Self::new(error.kind(), error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+/// A duration as a person says it, in tenths of a second below a minute.
+pub(crate) fn short(duration: Duration) -> String {
+    if duration < Duration::from_secs(60) {
+        let seconds = format!("{:.1}", duration.as_secs_f64());
+        format!("{}s", seconds.trim_end_matches(".0"))
+    } else {
+        humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+    }
+}
+
+fn group_kind(object: &ObjectRef) -> String {
+    format!("{}.{}", object.kind, object.group())
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn bullets<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(|item| format!("\n  - {}", item.to_string().replace('\n', "\n    "))).collect()
+}
+
+fn states(items: &[(ObjectRef, String)]) -> String {
+    items.iter().map(|(object, state)| format!("\n  - {object}: {state}")).collect()
+}

@@ -1,0 +1,118 @@
+//! What is in the cluster already: the metadata of objects, listed once per kind.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
+
+use super::api::{Api, Served, api_error};
+use super::error::Error;
+use super::object::ObjectRef;
+use super::request::Limit;
+use super::set::{APPLIED_HASH, GroupKind, PART_OF};
+
+/// How many kinds are listed at once.
+const CONCURRENCY: usize = 16;
+/// Objects per page.
+const PAGE: u32 = 500;
+
+/// An object's identity, whatever version it is written in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Identity {
+    pub(super) kind: GroupKind,
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
+}
+
+impl Identity {
+    pub(super) fn of(object: &ObjectRef) -> Self {
+        Self { kind: GroupKind::of(object), namespace: object.namespace.clone(), name: object.name.clone() }
+    }
+}
+
+/// An object in the cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) reference: ObjectRef,
+    pub(super) served: Served,
+    pub(super) uid: String,
+    pub(super) resource_version: String,
+    pub(super) terminating: bool,
+    /// The set that its label names.
+    pub(super) set: Option<String>,
+    /// What was applied last, by its annotation.
+    pub(super) hash: Option<String>,
+    /// Who manages which fields.
+    pub(super) managed: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry>,
+}
+
+impl Live {
+    fn new(served: &Served, object: PartialObjectMeta<DynamicObject>) -> Self {
+        let meta = object.metadata;
+        let label = |name: &str| meta.labels.as_ref().and_then(|all| all.get(name)).cloned();
+        let annotation = |name: &str| meta.annotations.as_ref().and_then(|all| all.get(name)).cloned();
+        Self {
+            reference: ObjectRef {
+                api_version: served.resource.api_version.clone(),
+                kind: served.resource.kind.clone(),
+                namespace: meta.namespace.clone(),
+                name: meta.name.clone().unwrap_or_default(),
+            },
+            served: served.clone(),
+            set: label(PART_OF),
+            hash: annotation(APPLIED_HASH),
+            uid: meta.uid.unwrap_or_default(),
+            resource_version: meta.resource_version.unwrap_or_default(),
+            terminating: meta.deletion_timestamp.is_some(),
+            managed: meta.managed_fields.unwrap_or_default(),
+        }
+    }
+}
+
+/// Lists objects of kinds across all namespaces; with an identifier, only members of that set.
+/// Kinds that are no longer served have no objects.
+pub(super) async fn list(
+    api: &Api,
+    kinds: impl IntoIterator<Item = &Served>,
+    set: Option<&str>,
+    limit: &Limit<'_>,
+) -> Result<HashMap<Identity, Live>, Error> {
+    // One list per kind, also if it is written in two versions.
+    let kinds: BTreeMap<_, _> = kinds
+        .into_iter()
+        .map(|served| ((served.resource.group.clone(), served.resource.kind.clone()), served.clone()))
+        .collect();
+    let lists: Vec<_> = stream::iter(kinds.into_values())
+        .map(|served| async move { list_kind(api, &served, set, limit).await })
+        .buffer_unordered(CONCURRENCY)
+        .try_collect()
+        .await?;
+    Ok(lists.into_iter().flatten().map(|live| (Identity::of(&live.reference), live)).collect())
+}
+
+async fn list_kind(api: &Api, served: &Served, set: Option<&str>, limit: &Limit<'_>) -> Result<Vec<Live>, Error> {
+    let requests = api.requests(served, None);
+    let doing = || format!("listing {}", served.resource.plural);
+    let mut params = ListParams::default().limit(PAGE);
+    if let Some(id) = set {
+        params = params.labels(&format!("{PART_OF}={id}"));
+    }
+    let mut found = Vec::new();
+    loop {
+        let page = match limit.tried(doing, || requests.list_metadata(&params)).await? {
+            Ok(page) => page,
+            // A list that went on for too long is begun again.
+            Err(kube::Error::Api(status)) if status.code == 410 => {
+                found.clear();
+                params.continue_token = None;
+                continue;
+            }
+            Err(source) => return Err(api_error(doing(), source)),
+        };
+        found.extend(page.items.into_iter().map(|object| Live::new(served, object)));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(found),
+        }
+    }
+}

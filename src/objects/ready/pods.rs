@@ -1,0 +1,141 @@
+//! What keeps a pod from running, by its own status.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// How long to hope, by the kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// The image can't be had.
+    Image,
+    /// The container can't be made: a missing secret, a bad command.
+    Container,
+    /// The container ends again and again.
+    Crash,
+    /// No node takes the pod.
+    Scheduling,
+    /// The pod has ended for good.
+    Ended,
+}
+
+/// What is wrong with a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The container; `None` where it concerns the pod as a whole.
+    pub container: Option<String>,
+    /// The reason as Kubernetes writes it, `ImagePullBackOff`.
+    pub reason: String,
+    /// The message that goes with it, possibly empty.
+    pub message: String,
+    /// What kind of trouble it is.
+    pub class: Class,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(container) = &self.container {
+            write!(f, "container {container}: ")?;
+        }
+        f.write_str(&self.reason)?;
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first trouble of a pod, or `None` if it runs or is on its way.
+#[must_use]
+pub fn trouble(pod: &Value) -> Option<Trouble> {
+    let status = &pod["status"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if status["phase"] == "Succeeded" {
+        return None;
+    }
+    if status["phase"] == "Failed" {
+        let (container, reason, message) =
+            ended_container(status).unwrap_or_else(|| (None, text(&status["reason"]), text(&status["message"])));
+        let reason = if reason.is_empty() { "Failed".to_owned() } else { reason };
+        return Some(Trouble { container, reason, message, class: Class::Ended });
+    }
+    let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if let Some(scheduled) = conditions.iter().find(|condition| condition["type"] == "PodScheduled")
+        && scheduled["status"] == "False"
+    {
+        return Some(Trouble {
+            container: None,
+            reason: text(&scheduled["reason"]),
+            message: text(&scheduled["message"]),
+            class: Class::Scheduling,
+        });
+    }
+    containers(status).find_map(|container| container_trouble(container))
+}
+
+fn containers(status: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|field| status[field].as_array().map(Vec::as_slice).unwrap_or_default())
+}
+
+fn container_trouble(container: &Value) -> Option<Trouble> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let trouble = |reason: String, message: String, class| {
+        Some(Trouble { container: Some(text(&container["name"])), reason, message, class })
+    };
+    let waiting = &container["state"]["waiting"];
+    let reason = text(&waiting["reason"]);
+    let message = text(&waiting["message"]);
+    match reason.as_str() {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "InvalidImageName"
+        | "ImageInspectError"
+        | "RegistryUnavailable" => return trouble(reason, message, Class::Image),
+        "CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "PreStartHookError"
+        | "PostStartHookError" => return trouble(reason, message, Class::Container),
+        "CrashLoopBackOff" => {
+            let last = ended(&container["lastState"]["terminated"]);
+            return trouble(reason, last.unwrap_or(message), Class::Crash);
+        }
+        _ => {}
+    }
+    let restarts = container["restartCount"].as_i64().unwrap_or_default();
+    if let Some(how) = ended(&container["state"]["terminated"]) {
+        return trouble("Terminated".to_owned(), how, Class::Crash);
+    }
+    if restarts > 0
+        && container["ready"] == false
+        && container["started"] != true
+        && let Some(how) = ended(&container["lastState"]["terminated"])
+    {
+        return trouble("Restarted".to_owned(), how, Class::Crash);
+    }
+    None
+}
+
+/// How a container ended, unless it ended well.
+fn ended(terminated: &Value) -> Option<String> {
+    let code = terminated["exitCode"].as_i64().filter(|code| *code != 0)?;
+    let text = |field: &str| terminated[field].as_str().unwrap_or_default();
+    let mut how = format!("ended with exit code {code}");
+    if !matches!(text("reason"), "" | "Error") {
+        how = format!("{how} ({})", text("reason"));
+    }
+    if !text("message").is_empty() {
+        how = format!("{how}: {}", text("message").trim_end());
+    }
+    Some(how)
+}
+
+fn ended_container(status: &Value) -> Option<(Option<String>, String, String)> {
+    containers(status).find_map(|container| {
+        let how = ended(&container["state"]["terminated"])?;
+        Some((container["name"].as_str().map(str::to_owned), "Failed".to_owned(), how))
+    })
+}

@@ -1,0 +1,164 @@
+//! Requests that are tried again while the cluster is not yet able to answer them.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::error::Error;
+use crate::plan::event::Progress;
+
+/// The first pause between tries; each next one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long something may take, and who wants to know how it goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit<'a> {
+    pub(crate) begin: Instant,
+    pub(crate) limit: Duration,
+    pub(crate) progress: &'a Progress,
+    pub(crate) cancel: &'a CancellationToken,
+}
+
+impl<'a> Limit<'a> {
+    pub(crate) fn new(limit: Duration, progress: &'a Progress, cancel: &'a CancellationToken) -> Self {
+        Self { begin: Instant::now(), limit, progress, cancel }
+    }
+
+    pub(crate) fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.begin.elapsed())
+    }
+
+    /// Tries until the answer is not a passing failure. A lasting failure is the inner error, for
+    /// the caller knows best what it means.
+    pub(crate) async fn tried<T, F>(
+        &self,
+        doing: impl Fn() -> String,
+        mut request: impl FnMut() -> F,
+    ) -> Result<Result<T, kube::Error>, Error>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
+        let begin = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut last = "none".to_owned();
+        loop {
+            let answer = tokio::select! {
+                () = self.cancel.cancelled() => return Err(Error::Cancelled),
+                answer = tokio::time::timeout(self.left(), request()) => answer,
+            };
+            match answer {
+                Ok(Err(error)) if passing(&error) => last = told(&error),
+                Ok(answer) => return Ok(answer),
+                Err(_) => {}
+            }
+            if self.left() <= pause {
+                return Err(Error::Deadline { doing: doing(), last, elapsed: begin.elapsed(), limit: self.limit });
+            }
+            self.progress.status(format!("{}, trying again: {last}", doing()));
+            tokio::select! {
+                () = self.cancel.cancelled() => return Err(Error::Cancelled),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// What an error says, without the wrapping of the client.
+pub(crate) fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
+        other => {
+            let mut text = other.to_string();
+            let mut cause = std::error::Error::source(other);
+            while let Some(error) = cause {
+                let more = error.to_string();
+                if !text.contains(&more) {
+                    text = format!("{text}: {more}");
+                }
+                cause = error.source();
+            }
+            text
+        }
+    }
+}
+
+/// Whether the same request may succeed later without anyone changing it.
+pub(crate) fn passing(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => {
+            let names_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+            match status.code {
+                // Webhooks that do not answer yet and an etcd without a leader are told as 500; but so
+                // are fields that are not in the schema.
+                500 => !status.message.contains("failed to create typed"),
+                429 | 502 | 503 | 504 => true,
+                // Somebody was faster; a conflict of field managers lists causes and stays.
+                409 => status.details.as_ref().is_none_or(|details| details.causes.is_empty()),
+                // A path that is not served yet, unlike an object that is not there.
+                404 => !names_object,
+                403 => {
+                    status.message.contains("is being terminated")
+                        || (status.message.contains("serviceaccount") && status.message.contains("not found"))
+                }
+                _ => false,
+            }
+        }
+        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn answer(code: u16, message: &str, details: serde_json::Value) -> kube::Error {
+        let status = json!({"code": code, "message": message, "details": details});
+        kube::Error::Api(serde_json::from_value::<Status>(status).expect("a status").boxed())
+    }
+
+    #[test]
+    fn a_webhook_that_does_not_answer_yet_is_passing() {
+        assert!(passing(&answer(500, "failed calling webhook \"x\": connection refused", Value::Null)));
+        assert!(passing(&answer(429, "too many requests", Value::Null)));
+    }
+
+    #[test]
+    fn what_the_server_refuses_stays() {
+        let typed =
+            "failed to create typed patch object (a/b; /v1, Kind=ConfigMap): .daten: field not declared in schema";
+        assert!(!passing(&answer(500, typed, Value::Null)));
+        assert!(!passing(&answer(422, "spec.replicas: must be positive", Value::Null)));
+        assert!(!passing(&answer(403, "admission webhook denied the request", Value::Null)));
+        let conflict = json!({"causes": [{"reason": "FieldManagerConflict", "message": "", "field": ".spec"}]});
+        assert!(!passing(&answer(409, "Apply failed", conflict)));
+        assert!(passing(&answer(409, "the object has been modified", Value::Null)));
+    }
+
+    #[test]
+    fn a_missing_namespace_stays_and_a_missing_path_passes() {
+        let details = json!({"name": "demo"});
+        assert!(!passing(&answer(404, "namespaces \"demo\" not found", details)));
+        assert!(passing(&answer(404, "404 page not found", Value::Null)));
+    }
+
+    #[tokio::test]
+    async fn the_last_answer_is_told_when_time_is_over() {
+        let cancel = CancellationToken::new();
+        let progress = Progress::silent();
+        let limit = Limit::new(Duration::from_millis(120), &progress, &cancel);
+        let error = limit
+            .tried(|| "applying Pod x".to_owned(), || async { Err::<(), _>(answer(503, "not yet", Value::Null)) })
+            .await
+            .expect_err("it never succeeds");
+        assert!(error.to_string().starts_with("applying Pod x did not succeed within"), "{error}");
+        assert!(error.to_string().ends_with("the last answer was: not yet"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! What has happened so far, gathered from events: the source of every report.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use crate::plan::event::{Event, Outcome, What};
+use crate::spec::Lab;
+use crate::verify::record::{Scenario, Status};
+
+/// A run so far.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// The lab, where one is known.
+    pub lab: Option<Lab>,
+    /// When the run began.
+    pub started: SystemTime,
+    /// The time of the newest event.
+    pub newest: SystemTime,
+    /// Steps in the order in which they began.
+    pub steps: Vec<StepRecord>,
+    /// Scenarios in the order in which they ended.
+    pub scenarios: Vec<Scenario>,
+    /// Images that the lab runs on: name to digest.
+    pub images: BTreeMap<String, String>,
+    /// What should be known although nothing stopped.
+    pub warnings: Vec<String>,
+    /// How the run ended: exit code and error; `None` while it runs or if it was cut off.
+    pub ended: Option<(u8, Option<String>)>,
+}
+
+/// A step that began.
+#[derive(Clone, Debug)]
+pub struct StepRecord {
+    /// Its name, unique in the run.
+    pub id: String,
+    /// The phase that it belongs to.
+    pub phase: String,
+    /// What it does.
+    pub title: String,
+    /// From the start of the run.
+    pub started: Duration,
+    /// How it ended and how long it took; `None` while it runs.
+    pub finished: Option<(Outcome, Duration)>,
+}
+
+/// The steps of one phase together. Phases overlap, so that their times don't add up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// When the first of its steps began, from the start of the run.
+    pub from: Duration,
+    /// When the last one ended.
+    pub to: Duration,
+    /// How many steps.
+    pub steps: usize,
+    /// How many of them changed something.
+    pub changed: usize,
+    /// How many of them failed.
+    pub failed: usize,
+}
+
+impl Tally {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(lab: Option<Lab>) -> Self {
+        let now = SystemTime::now();
+        Self {
+            lab,
+            started: now,
+            newest: now,
+            steps: Vec::new(),
+            scenarios: Vec::new(),
+            images: BTreeMap::new(),
+            warnings: Vec::new(),
+            ended: None,
+        }
+    }
+
+    /// Takes an event in.
+    pub fn add(&mut self, event: &Event) {
+        self.newest = self.newest.max(event.at);
+        let id = event.step.clone().unwrap_or_default();
+        match &event.what {
+            What::StepStarted { phase, title } => self.steps.push(StepRecord {
+                id,
+                phase: phase.clone(),
+                title: title.clone(),
+                started: event.at.duration_since(self.started).unwrap_or_default(),
+                finished: None,
+            }),
+            What::StepFinished { outcome, elapsed } => {
+                if let Some(step) = self.steps.iter_mut().rev().find(|step| step.id == id) {
+                    step.finished = Some((outcome.clone(), *elapsed));
+                }
+            }
+            What::Scenario(scenario) => self.scenarios.push((**scenario).clone()),
+            What::Image { name, digest } => drop(self.images.insert(name.clone(), digest.clone())),
+            What::Warning { text } => self.warnings.push(text.clone()),
+            What::Ended { code, error } => self.ended = Some((*code, error.clone())),
+            What::Status { .. } | What::Note { .. } | What::Detail { .. } => {}
+        }
+    }
+
+    /// The step that an event speaks of.
+    #[must_use]
+    pub fn step(&self, event: &Event) -> Option<&StepRecord> {
+        let id = event.step.as_deref()?;
+        self.steps.iter().rev().find(|step| step.id == id)
+    }
+
+    /// How many scenarios ended with `status`.
+    #[must_use]
+    pub fn count(&self, status: Status) -> usize {
+        self.scenarios.iter().filter(|scenario| scenario.status == status).count()
+    }
+
+    /// From the start to the newest event.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.newest.duration_since(self.started).unwrap_or_default()
+    }
+
+    /// The phases in the order in which they began.
+    #[must_use]
+    pub fn phases(&self) -> Vec<Phase> {
+        let mut phases: Vec<Phase> = Vec::new();
+        for step in &self.steps {
+            let end = step.finished.as_ref().map_or_else(|| self.elapsed(), |(_, elapsed)| step.started + *elapsed);
+            let outcome = step.finished.as_ref().map(|(outcome, _)| outcome);
+            let changed = usize::from(matches!(outcome, Some(Outcome::Done { .. })));
+            let failed = usize::from(matches!(outcome, Some(Outcome::Failed { .. })));
+            if let Some(phase) = phases.iter_mut().find(|phase| phase.name == step.phase) {
+                phase.from = phase.from.min(step.started);
+                phase.to = phase.to.max(end);
+                phase.steps += 1;
+                phase.changed += changed;
+                phase.failed += failed;
+            } else {
+                phases.push(Phase { name: step.phase.clone(), from: step.started, to: end, steps: 1, changed, failed });
+            }
+        }
+        phases
+    }
+}

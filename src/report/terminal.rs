@@ -1,0 +1,265 @@
+//! The terminal: lines for what ended, spinners for what runs (only where someone looks), the failures
+//! of scenarios in full, and at the end a table of phases. All of it goes to standard error.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::style::Style;
+use super::tally::Tally;
+use super::text::{counted, reason, seconds};
+use crate::plan::event::{Event, Outcome, What};
+use crate::verify::record::{Scenario, Status};
+
+/// How long a step may be silent where there are no spinners.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+
+/// How much is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Warnings, failures and totals.
+    Quiet,
+    /// Also each step and scenario.
+    #[default]
+    Normal,
+    /// Also every status and detail.
+    Verbose,
+}
+
+/// A report for people.
+pub struct Terminal {
+    out: Out,
+    style: Style,
+    verbosity: Verbosity,
+    running: BTreeMap<String, Running>,
+}
+
+/// A step that runs.
+struct Running {
+    title: String,
+    status: String,
+    since: Instant,
+    /// When a sign of life was last given.
+    told: Instant,
+    spinner: Option<ProgressBar>,
+}
+
+enum Out {
+    /// A terminal that can be repainted.
+    Live(MultiProgress),
+    /// A file, a pipe, or the log of a CI job.
+    Plain(Box<dyn Write + Send>),
+}
+
+impl Terminal {
+    /// Repaints spinners on standard error, which must be a terminal.
+    #[must_use]
+    pub fn live(color: bool, verbosity: Verbosity) -> Self {
+        Self::with(Out::Live(MultiProgress::new()), color, verbosity)
+    }
+
+    /// Writes line after line to `out`.
+    #[must_use]
+    pub fn plain(out: Box<dyn Write + Send>, color: bool, verbosity: Verbosity) -> Self {
+        Self::with(Out::Plain(out), color, verbosity)
+    }
+
+    fn with(out: Out, color: bool, verbosity: Verbosity) -> Self {
+        Self { out, style: Style { color }, verbosity, running: BTreeMap::new() }
+    }
+
+    /// Shows an event; `tally` has taken it in.
+    pub(super) fn event(&mut self, event: &Event, tally: &Tally) {
+        let id = event.step.as_deref().unwrap_or_default();
+        match &event.what {
+            What::StepStarted { title, .. } => self.started(id, title),
+            What::Status { text } => self.status(id, text),
+            What::Note { text } => self.line(Verbosity::Normal, text),
+            What::Warning { text } => {
+                let line = format!("{} {text}", self.style.yellow("warning:"));
+                self.line(Verbosity::Quiet, &line);
+            }
+            What::Detail { text } => {
+                let line = self.style.dim(text);
+                self.line(Verbosity::Verbose, &line);
+            }
+            What::StepFinished { outcome, elapsed } => {
+                if let Some(running) = self.running.remove(id)
+                    && let Some(spinner) = running.spinner
+                {
+                    spinner.finish_and_clear();
+                }
+                if let Some(step) = tally.step(event) {
+                    self.finished(&step.title, outcome, *elapsed);
+                }
+            }
+            What::Scenario(scenario) => self.scenario(scenario),
+            What::Image { name, digest } => self.line(Verbosity::Verbose, &format!("{name} is {digest}")),
+            What::Ended { .. } => {}
+        }
+    }
+
+    /// Repaints, or gives a sign of life where nothing can be repainted.
+    pub(super) fn tick(&mut self) {
+        let mut lines = Vec::new();
+        for running in self.running.values_mut() {
+            if let Some(spinner) = &running.spinner {
+                spinner.set_message(message(running));
+                spinner.tick();
+            } else if running.told.elapsed() >= SIGN_OF_LIFE {
+                running.told = Instant::now();
+                lines.push(format!("… {}", message(running)));
+            }
+        }
+        for line in lines {
+            self.line(Verbosity::Normal, &line);
+        }
+    }
+
+    /// The table of phases and the totals.
+    pub(super) fn finish(&mut self, tally: &Tally) {
+        for running in std::mem::take(&mut self.running).into_values() {
+            if let Some(spinner) = running.spinner {
+                spinner.finish_and_clear();
+            }
+        }
+        let phases = tally.phases();
+        if !phases.is_empty() {
+            let width = phases.iter().map(|phase| phase.name.chars().count()).max().unwrap_or_default().max(5);
+            let head = format!("{:width$}  {:>8}  {:>8}  {:>8}  steps  changed", "phase", "from", "to", "seconds");
+            self.line(Verbosity::Normal, "");
+            let head = self.style.dim(&head);
+            self.line(Verbosity::Normal, &head);
+            for phase in phases {
+                let failed = if phase.failed == 0 { String::new() } else { format!("  {} failed", phase.failed) };
+                self.line(
+                    Verbosity::Normal,
+                    &format!(
+                        "{:width$}  {:>8.1}  {:>8.1}  {:>8.1}  {:>5}  {:>7}{failed}",
+                        phase.name,
+                        phase.from.as_secs_f64(),
+                        phase.to.as_secs_f64(),
+                        phase.to.saturating_sub(phase.from).as_secs_f64(),
+                        phase.steps,
+                        phase.changed,
+                    ),
+                );
+            }
+            let total = tally.elapsed().as_secs_f64();
+            self.line(Verbosity::Normal, &format!("{:width$}  {:>8}  {:>8}  {total:>8.1}", "total", "", ""));
+        }
+        if !tally.scenarios.is_empty() {
+            let failed = tally.count(Status::Failed);
+            let mut parts = vec![format!("{} passed", tally.count(Status::Passed)), format!("{failed} failed")];
+            let skipped = tally.count(Status::Skipped);
+            if skipped > 0 {
+                parts.push(format!("{skipped} skipped"));
+            }
+            let line = format!("{}: {}", counted(tally.scenarios.len(), "scenario"), parts.join(", "));
+            let line = if failed > 0 { self.style.red(&line) } else { self.style.green(&line) };
+            self.line(Verbosity::Quiet, &line);
+        }
+    }
+
+    fn started(&mut self, id: &str, title: &str) {
+        let spinner = match &self.out {
+            Out::Live(multi) if self.verbosity > Verbosity::Quiet => {
+                let spinner = multi.add(ProgressBar::new_spinner());
+                if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                    spinner.set_style(style);
+                }
+                spinner.set_message(title.to_owned());
+                Some(spinner)
+            }
+            Out::Live(_) | Out::Plain(_) => None,
+        };
+        if spinner.is_none() {
+            self.line(Verbosity::Verbose, &format!("· {title}"));
+        }
+        let now = Instant::now();
+        let running = Running { title: title.to_owned(), status: String::new(), since: now, told: now, spinner };
+        self.running.insert(id.to_owned(), running);
+    }
+
+    fn status(&mut self, id: &str, text: &str) {
+        let mut line = None;
+        if let Some(running) = self.running.get_mut(id) {
+            if running.status != text {
+                text.clone_into(&mut running.status);
+                line = Some(format!("  {}: {text}", running.title));
+            }
+            if let Some(spinner) = &running.spinner {
+                spinner.set_message(message(running));
+                line = None;
+            }
+        }
+        if let Some(line) = line {
+            let line = self.style.dim(&line);
+            self.line(Verbosity::Verbose, &line);
+        }
+    }
+
+    fn finished(&mut self, title: &str, outcome: &Outcome, elapsed: Duration) {
+        let time = self.style.dim(&format!("({})", seconds(elapsed)));
+        let (level, line) = match outcome {
+            Outcome::Done { what } if what.is_empty() => {
+                (Verbosity::Normal, format!("{} {title} {time}", self.style.green("✓")))
+            }
+            Outcome::Done { what } => (Verbosity::Normal, format!("{} {title}: {what} {time}", self.style.green("✓"))),
+            Outcome::Unchanged => (Verbosity::Normal, format!("{} {title}: unchanged {time}", self.style.green("✓"))),
+            Outcome::Failed { error } => (Verbosity::Quiet, format!("{} {title}: {error} {time}", self.style.red("✗"))),
+            Outcome::Cancelled => (Verbosity::Normal, format!("{} {title}: stopped", self.style.yellow("-"))),
+        };
+        self.line(level, &line);
+    }
+
+    fn scenario(&mut self, scenario: &Scenario) {
+        let time = self.style.dim(&format!("({})", seconds(scenario.elapsed)));
+        let name = format!("{}: {}", scenario.feature, scenario.name);
+        match scenario.status {
+            Status::Passed => {
+                let line = format!("{} {name} {time}", self.style.green("✓"));
+                self.line(Verbosity::Normal, &line);
+            }
+            Status::Skipped => {
+                let line = format!("{} {name}: skipped", self.style.yellow("-"));
+                self.line(Verbosity::Normal, &line);
+                self.indented(Verbosity::Normal, &reason(scenario));
+            }
+            Status::Failed => {
+                let line = format!("{} {name} {time}", self.style.red("✗"));
+                self.line(Verbosity::Quiet, &line);
+                self.indented(Verbosity::Quiet, &format!("{}:{}", scenario.file, scenario.line));
+                self.indented(Verbosity::Quiet, &reason(scenario));
+            }
+        }
+    }
+
+    fn indented(&mut self, level: Verbosity, text: &str) {
+        for line in text.lines() {
+            self.line(level, &format!("    {line}"));
+        }
+    }
+
+    fn line(&mut self, level: Verbosity, text: &str) {
+        if level > self.verbosity {
+            return;
+        }
+        // A terminal that is gone is no reason to stop the run.
+        match &mut self.out {
+            Out::Live(multi) => multi.suspend(|| drop(writeln!(std::io::stderr().lock(), "{text}"))),
+            Out::Plain(out) => drop(writeln!(out, "{text}")),
+        }
+    }
+}
+
+fn message(running: &Running) -> String {
+    let time = seconds(running.since.elapsed());
+    if running.status.is_empty() {
+        format!("{} ({time})", running.title)
+    } else {
+        format!("{}: {} ({time})", running.title, running.status)
+    }
+}

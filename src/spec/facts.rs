@@ -1,0 +1,202 @@
+//! What must be true of a lab file beyond its shape: files are there, names are unique, sections agree.
+//! Reads the tree itself, so that a fault of shape in one place hides nothing in another.
+
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+
+use super::check::nearest;
+use super::problem::Problem;
+use crate::yaml::{Node, Tree};
+
+const OBJECTS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// What is wrong with `root`, a lab file in the folder `dir`.
+pub(super) fn check(root: &Node, file: &Utf8Path, dir: &Utf8Path) -> Vec<Problem> {
+    let mut facts = Facts { root, file, dir, problems: Vec::new() };
+    facts.files();
+    facts.unique("addons");
+    facts.unique("applications");
+    facts.addons();
+    facts.applications();
+    facts.cluster();
+    facts.tags();
+    facts.problems
+}
+
+/// The text of a node that is text.
+pub(super) fn text(node: &Node) -> Option<&str> {
+    match &node.tree {
+        Tree::Scalar(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn items<'n>(node: &'n Node, key: &str) -> &'n [Node] {
+    match node.get(key).map(|node| &node.tree) {
+        Some(Tree::List(nodes)) => nodes,
+        _ => &[],
+    }
+}
+
+/// A path of the lab file, from the root and without `..`; links are left as they are.
+pub(super) fn absolute(dir: &Utf8Path, path: &str) -> Utf8PathBuf {
+    let mut absolute = Utf8PathBuf::new();
+    for part in dir.join(path).components() {
+        match part {
+            camino::Utf8Component::ParentDir => drop(absolute.pop()),
+            camino::Utf8Component::CurDir => {}
+            other => absolute.push(other),
+        }
+    }
+    absolute
+}
+
+/// The folder of a known add-on: `manifests/addons/NAME` beside the lab file or above it.
+pub(super) fn own_objects(dir: &Utf8Path, name: &str) -> Option<Utf8PathBuf> {
+    dir.ancestors().map(|dir| dir.join("manifests/addons").join(name)).find(|dir| dir.is_dir())
+}
+
+/// Whether a file with one of `endings` is in `dir` or below it.
+fn holds(dir: &Utf8Path, endings: &[&str]) -> bool {
+    dir.read_dir_utf8().into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        path.extension().is_some_and(|ending| endings.contains(&ending)) || (path.is_dir() && holds(path, endings))
+    })
+}
+
+struct Facts<'a> {
+    root: &'a Node,
+    file: &'a Utf8Path,
+    dir: &'a Utf8Path,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Facts<'a> {
+    fn problem(&mut self, at: &Node, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.push(Problem::at(self.file, at.line, at.column, message).hint(hint));
+    }
+
+    fn files(&mut self) {
+        let root = self.root;
+        if let Some(mesh) = root.get("mesh") {
+            if let Some((at, path)) = mesh.get("operator").and_then(|at| Some((at, text(at)?)))
+                && !absolute(self.dir, path).is_file()
+            {
+                self.problem(at, format!("no such file: {path}"), self.relative());
+            }
+            self.paths(mesh, "objects", &OBJECTS);
+        }
+        for owner in items(root, "addons").iter().chain(items(root, "applications")) {
+            self.paths(owner, "objects", &OBJECTS);
+        }
+        if let Some(features) = root.get("features") {
+            self.paths(features, "paths", &["feature"]);
+        }
+    }
+
+    /// What is listed under `key` must be there; a folder must hold a file with one of `endings`.
+    fn paths(&mut self, owner: &'a Node, key: &str, endings: &[&str]) {
+        for at in items(owner, key) {
+            let Some(path) = text(at) else { continue };
+            let absolute = absolute(self.dir, path);
+            if !absolute.exists() {
+                self.problem(at, format!("no such file or folder: {path}"), self.relative());
+            } else if absolute.is_dir() && !holds(&absolute, endings) {
+                let wanted = endings.iter().map(|ending| format!("*.{ending}")).collect::<Vec<_>>().join(", ");
+                self.problem(at, format!("the folder {path} holds no file to read"), format!("looked for {wanted}"));
+            }
+        }
+    }
+
+    fn relative(&self) -> String {
+        format!("paths are relative to {}", self.dir)
+    }
+
+    fn unique(&mut self, key: &str) {
+        let mut first: BTreeMap<&str, u64> = BTreeMap::new();
+        for at in items(self.root, key).iter().filter_map(|item| item.get("name")) {
+            let Some(name) = text(at) else { continue };
+            if let Some(line) = first.get(name) {
+                let hint = format!("the first is in line {line}");
+                self.problem(at, format!("`{name}` stands twice in `{key}`"), hint);
+            } else {
+                first.insert(name, at.line);
+            }
+        }
+    }
+
+    fn addons(&mut self) {
+        for item in items(self.root, "addons").iter().filter(|item| items(item, "objects").is_empty()) {
+            let Some((at, name)) = item.get("name").and_then(|at| Some((at, text(at)?))) else { continue };
+            if !super::ADDONS.contains(&name) {
+                let near =
+                    nearest(name, super::ADDONS).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+                let hint = format!("{near}known: {}; any other needs `objects`", super::ADDONS.join(", "));
+                self.problem(at, format!("unknown add-on `{name}`"), hint);
+            } else if own_objects(self.dir, name).is_none() {
+                let message = format!("no folder manifests/addons/{name} beside the lab file or above it");
+                self.problem(at, message, "keep the lab file in the project, or give the add-on `objects`");
+            }
+        }
+    }
+
+    fn applications(&mut self) {
+        let has_mesh = self.root.get("mesh").is_some();
+        let default = if has_mesh { "auto" } else { "none" };
+        // Automatic injection is a matter of the namespace, so its applications must agree.
+        let mut namespaces: BTreeMap<&str, (&str, bool)> = BTreeMap::new();
+        for item in items(self.root, "applications") {
+            let Some(name) = item.get("name").and_then(text) else { continue };
+            let injection = item.get("injection").map_or(Some(default), text).unwrap_or_default();
+            if matches!(injection, "auto" | "manual") && !has_mesh {
+                let message = format!("`{name}` is to be injected, but the lab has no mesh");
+                let at = item.get("injection").unwrap_or(item);
+                self.problem(at, message, "add `mesh`, or take `injection: none`");
+            }
+            let namespace = item.get("namespace").map_or(Some(name), text).unwrap_or_default();
+            let auto = injection == "auto";
+            match namespaces.get(namespace) {
+                Some((first, other)) if *other != auto => {
+                    let message = format!(
+                        "`{first}` and `{name}` share the namespace `{namespace}`, but only one is injected automatically"
+                    );
+                    self.problem(item, message, "give one of them a namespace of its own");
+                }
+                Some(_) => {}
+                None => drop(namespaces.insert(namespace, (name, auto))),
+            }
+        }
+    }
+
+    fn cluster(&mut self) {
+        let Some(cluster) = self.root.get("cluster") else { return };
+        let Some(config) = cluster.get("config") else { return };
+        for (key, allowed, instead) in [
+            ("name", None, "`name` says that"),
+            ("kind", Some("Cluster"), "leave it out"),
+            ("apiVersion", Some("kind.x-k8s.io/v1alpha4"), "leave it out"),
+        ] {
+            if let Some(at) = config.get(key).filter(|at| allowed.is_none() || text(at) != allowed) {
+                let value = at.clone().into_value();
+                self.problem(at, format!("`cluster.config.{key}` can't be {value}"), instead);
+            }
+        }
+        if let (Some(at), Some(_)) = (config.get("nodes"), cluster.get("nodes")) {
+            let message = "`cluster.nodes` and `cluster.config.nodes` both say which nodes there are";
+            self.problem(at, message, "keep one of them");
+        }
+    }
+
+    fn tags(&mut self) {
+        let Some(at) = self.root.get("features").and_then(|features| features.get("tags")) else { return };
+        let parsed = text(at).map(str::parse::<cucumber::gherkin::tagexpr::TagOperation>);
+        if let Some(Err(error)) = parsed {
+            let reason = error.to_string();
+            let reason = reason.lines().next().unwrap_or_default();
+            let message = format!("`features.tags` is no tag expression: {reason}");
+            self.problem(at, message, "write it as \"@mtls and not @slow\"");
+        }
+    }
+}

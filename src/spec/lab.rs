@@ -1,0 +1,117 @@
+//! A lab with every default filled in and every path absolute: what the rest of the program reads.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use super::raw::{Injection, Provider, Source};
+
+/// A lab.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Lab {
+    /// Its name, a DNS label; also the cluster's.
+    pub name: String,
+    /// The lab file.
+    pub file: Utf8PathBuf,
+    /// The lab file's folder, which paths in it are relative to.
+    pub dir: Utf8PathBuf,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Where images come from.
+    pub images: Images,
+    /// The lab's own registry.
+    pub registry: Registry,
+    /// The mesh, unless the lab has none.
+    pub mesh: Option<Mesh>,
+    /// Add-ons in the order of the file.
+    pub addons: Vec<Addon>,
+    /// Applications in the order of the file.
+    pub applications: Vec<Application>,
+    /// The scenarios.
+    pub features: Features,
+}
+
+/// The cluster of a lab.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cluster {
+    /// What makes it.
+    pub provider: Provider,
+    /// Kubernetes' version, `1.34` or `1.34.4`.
+    pub kubernetes: String,
+    /// How many nodes.
+    pub nodes: Nodes,
+    /// The provider's own configuration (for kind, a `Cluster`), merged over ours; an object.
+    pub config: serde_json::Value,
+}
+
+/// How many nodes of each role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Nodes {
+    /// At least 1.
+    pub control_planes: u32,
+    /// 0 lets workloads run on the control plane.
+    pub workers: u32,
+}
+
+/// Where images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Images {
+    /// The source.
+    pub source: Source,
+}
+
+/// The registry container beside the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Registry {
+    /// The port on 127.0.0.1; `None` takes any free one.
+    pub port: Option<u16>,
+}
+
+/// The mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mesh {
+    /// Istio's version, `1.31` or `1.31.2`.
+    pub version: String,
+    /// Istio's installation profile.
+    pub profile: String,
+    /// An `IstioOperator` file that goes over the profile.
+    pub operator: Option<Utf8PathBuf>,
+    /// Values as `istioctl --set` takes them.
+    pub set: BTreeMap<String, String>,
+    /// Files and folders of objects that are applied after the control plane.
+    pub objects: Vec<Utf8PathBuf>,
+}
+
+/// Software beside the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Addon {
+    /// Unique in the lab.
+    pub name: String,
+    /// Files and folders.
+    pub objects: Vec<Utf8PathBuf>,
+}
+
+/// An application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Application {
+    /// Unique in the lab.
+    pub name: String,
+    /// The namespace that its objects go to unless they name one.
+    pub namespace: String,
+    /// How its pods get a proxy.
+    pub injection: Injection,
+    /// Files and folders.
+    pub objects: Vec<Utf8PathBuf>,
+}
+
+/// The scenarios of a lab.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Features {
+    /// Feature files and folders of them.
+    pub paths: Vec<Utf8PathBuf>,
+    /// A cucumber tag expression.
+    pub tags: Option<String>,
+    /// How many scenarios run at once, at least 1.
+    pub parallel: usize,
+}

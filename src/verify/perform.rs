@@ -1,0 +1,172 @@
+//! Doing a step: once, until it passes, or for as long as it must hold.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use cucumber::gherkin;
+
+use super::record::Status;
+use super::unmet::Unmet;
+use super::vocabulary::{Matched, When};
+use super::world::Scene;
+use crate::observe::proxy::cut;
+
+/// How long a step without time of its own may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How far a try may run over the deadline of its check, so that the last one can end.
+const GRACE: Duration = Duration::from_secs(2);
+/// The pause after the first try and the longest one.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
+/// How much of one try the time line shows.
+const LINE: usize = 300;
+
+/// Does the step and leaves it on the trail.
+///
+/// # Errors
+/// Why it did not pass, as the trail has it.
+pub(super) async fn perform(scene: &mut Scene, step: &gherkin::Step) -> Result<(), String> {
+    let trail = scene.trail.clone();
+    trail.begin(&step.keyword, scene.fill(&step.value), step.position.line);
+    let matched = match scene.shared.vocabulary.find(&step.value) {
+        Ok(matched) => matched,
+        Err(unknown) => {
+            trail.end(Status::Failed, Some(unknown.to_string()));
+            return Err(unknown.to_string());
+        }
+    };
+    let cancel = scene.shared.cancel.clone();
+    let outcome = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Unmet::Interrupted),
+        outcome = timed(scene, matched, step) => outcome,
+    };
+    match outcome {
+        Ok(()) => {
+            trail.end(Status::Passed, None);
+            Ok(())
+        }
+        Err(Unmet::Interrupted) => {
+            trail.interrupt();
+            trail.end(Status::Skipped, Some("interrupted".to_owned()));
+            Err("interrupted".to_owned())
+        }
+        Err(unmet) => {
+            let text = unmet.text();
+            trail.end(Status::Failed, Some(text.clone()));
+            Err(text)
+        }
+    }
+}
+
+async fn timed(scene: &mut Scene, matched: Matched, step: &gherkin::Step) -> Result<(), Unmet> {
+    let arguments = matched.arguments.with(step, |text| scene.fill(text));
+    let run = matched.entry.run;
+    match matched.when {
+        When::Once => tokio::time::timeout(LIMIT, run(scene, arguments)).await.unwrap_or_else(|_| {
+            Err(Unmet::Never(format!("it did not end within {}", humantime::format_duration(LIMIT))))
+        }),
+        When::Eventually(within) => {
+            let begin = Instant::now();
+            let mut line = TimeLine::default();
+            let mut pause = PAUSES.0;
+            loop {
+                let left = within.saturating_sub(begin.elapsed()) + GRACE;
+                let tried = tokio::time::timeout(left, run(scene, arguments.clone()))
+                    .await
+                    .unwrap_or_else(|_| Err(Unmet::not_yet("the try did not end in time")));
+                let Err(unmet) = tried else { return Ok(()) };
+                let text = unmet.text();
+                scene.trail.seen(&text);
+                line.push(begin.elapsed(), &text);
+                if unmet.is_final() {
+                    return if line.tries > 1 { Err(Unmet::Never(format!("{text}{line}"))) } else { Err(unmet) };
+                }
+                let left = within.saturating_sub(begin.elapsed());
+                if left.is_zero() {
+                    let within = humantime::format_duration(within);
+                    return Err(Unmet::Never(format!("not within {within}: {text}{line}")));
+                }
+                tokio::time::sleep(pause.min(left)).await;
+                pause = (pause * 3 / 2).min(PAUSES.1);
+            }
+        }
+        When::Consistently(during) => {
+            let begin = Instant::now();
+            loop {
+                let tried = tokio::time::timeout(LIMIT, run(scene, arguments.clone())).await;
+                let at = begin.elapsed();
+                tried.unwrap_or_else(|_| Err(Unmet::not_yet("the try did not end in time"))).map_err(|unmet| {
+                    let during = humantime::format_duration(during);
+                    Unmet::Never(format!("not for {during}: after {:.1} s {}", at.as_secs_f64(), unmet.text()))
+                })?;
+                let left = during.saturating_sub(at);
+                if left.is_zero() {
+                    return Ok(());
+                }
+                tokio::time::sleep(PAUSES.1.min(left)).await;
+            }
+        }
+    }
+}
+
+/// What the tries of a check saw, a line for each change.
+#[derive(Debug, Default)]
+struct TimeLine {
+    tries: usize,
+    lines: Vec<(Duration, usize, String)>,
+}
+
+impl TimeLine {
+    fn push(&mut self, at: Duration, text: &str) {
+        self.tries += 1;
+        let text = cut(&text.replace('\n', " "), LINE);
+        match self.lines.last_mut() {
+            Some((_, times, last)) if *last == text => *times += 1,
+            _ => self.lines.push((at, 1, text)),
+        }
+    }
+}
+
+impl std::fmt::Display for TimeLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = format!("\ntime line of {} tries:", self.tries);
+        let hidden = self.lines.len().saturating_sub(12);
+        for (index, (at, times, seen)) in self.lines.iter().enumerate() {
+            if hidden > 0 && index == 2 {
+                // Writing to a string can't fail.
+                let _ = write!(text, "\n  … {hidden} more");
+            }
+            if index >= 2 && index < 2 + hidden {
+                continue;
+            }
+            let again = if *times > 1 { format!(" ({times} times)") } else { String::new() };
+            let _ = write!(text, "\n  at {:.1} s{again}: {seen}", at.as_secs_f64());
+        }
+        f.write_str(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_line_shows_changes_and_counts_the_rest() {
+        let mut line = TimeLine::default();
+        for (tenths, text) in [(0, "1 of 2"), (1, "1 of 2"), (25, "none\nof 2")] {
+            line.push(Duration::from_millis(tenths * 100), text);
+        }
+        assert_eq!(line.to_string(), "\ntime line of 3 tries:\n  at 0.0 s (2 times): 1 of 2\n  at 2.5 s: none of 2");
+    }
+
+    #[test]
+    fn a_long_time_line_shows_its_begin_and_end() {
+        let mut line = TimeLine::default();
+        for number in 0..20 {
+            line.push(Duration::from_secs(number), &number.to_string());
+        }
+        let text = line.to_string();
+        assert!(text.contains("at 1.0 s: 1\n  … 8 more\n  at 10.0 s: 10\n"), "{text}");
+        assert!(text.ends_with("at 19.0 s: 19"), "{text}");
+    }
+}

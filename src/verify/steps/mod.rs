@@ -1,0 +1,55 @@
+//! The vocabulary by subject.
+
+mod grafana;
+mod injection;
+mod mtls;
+mod pods;
+mod prometheus;
+mod traffic;
+mod zipkin;
+
+use super::vocabulary::{BadPattern, Entry, Vocabulary};
+
+/// Makes an entry of a function `async fn(&mut Scene, Arguments) -> Result<(), Unmet>`.
+macro_rules! step {
+    ($subject:literal, $kind:ident, $pattern:literal, $run:ident, $meaning:literal) => {
+        crate::verify::vocabulary::Entry {
+            subject: $subject,
+            pattern: $pattern,
+            meaning: $meaning,
+            kind: crate::verify::vocabulary::Kind::$kind,
+            run: |scene, arguments| Box::pin($run(scene, arguments)),
+        }
+    };
+}
+use step;
+
+/// Every step there is.
+///
+/// # Errors
+/// A pattern that is not a Cucumber expression: a fault of the program.
+pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
+    let subjects: [&[Entry]; 7] = [
+        &pods::STEPS,
+        &injection::STEPS,
+        &traffic::STEPS,
+        &mtls::STEPS,
+        &prometheus::STEPS,
+        &zipkin::STEPS,
+        &grafana::STEPS,
+    ];
+    Vocabulary::new(subjects.into_iter().flatten().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_is_an_expression_and_documented() {
+        let vocabulary = vocabulary().expect("the patterns are expressions");
+        for entry in vocabulary.entries() {
+            assert!(entry.meaning.ends_with('.') && !entry.subject.is_empty(), "{}", entry.pattern);
+        }
+    }
+}

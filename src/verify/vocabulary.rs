@@ -1,0 +1,276 @@
+//! The steps that scenarios are written in: patterns with their meaning, found by a step's text.
+//!
+//! A pattern is a Cucumber expression. Every check can be given time:
+//! `eventually …` (30 seconds), `eventually within 10 seconds …`, `consistently for 3 seconds …`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use cucumber_expressions::Expression;
+use futures::future::LocalBoxFuture;
+use regex::Regex;
+use thiserror::Error;
+
+use super::arguments::{Arguments, DURATION, duration};
+use super::unmet::Unmet;
+use super::world::Scene;
+
+/// How long `eventually` waits when it is not said.
+const EVENTUALLY: Duration = Duration::from_secs(30);
+
+/// A step's function.
+pub type Run = for<'a> fn(&'a mut Scene, Arguments) -> LocalBoxFuture<'a, Result<(), Unmet>>;
+
+/// Whether doing a step twice is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Looks and judges; can be repeated until it passes.
+    Check,
+    /// Does something; is done once.
+    Action,
+}
+
+/// A step that scenarios can use.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The page of the vocabulary that it belongs to.
+    pub subject: &'static str,
+    /// Its Cucumber expression.
+    pub pattern: &'static str,
+    /// What it does or checks, in a sentence or two.
+    pub meaning: &'static str,
+    /// Whether it can be repeated.
+    pub kind: Kind,
+    /// Its function.
+    pub run: Run,
+}
+
+/// When a step is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Once, now.
+    Once,
+    /// Again and again until it passes or the time is up.
+    Eventually(Duration),
+    /// Again and again; it must pass each time until the time is up.
+    Consistently(Duration),
+}
+
+/// A step's text, understood.
+#[derive(Clone, Debug)]
+pub struct Matched {
+    /// The step.
+    pub entry: Entry,
+    /// When it is done.
+    pub when: When,
+    /// The values in the text.
+    pub arguments: Arguments,
+}
+
+/// Why a step's text was not understood.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Unknown {
+    /// No step reads so.
+    #[error("there is no step that reads so{}", nearest.as_ref().map_or(String::new(), |text| format!("; the nearest is: {text}")))]
+    Undefined {
+        /// The pattern that is most alike.
+        nearest: Option<String>,
+    },
+    /// Several steps read so.
+    #[error("the step could be any of: {}", patterns.join(" | "))]
+    Ambiguous {
+        /// Their patterns.
+        patterns: Vec<String>,
+    },
+    /// A step that does something was to be repeated.
+    #[error("`{pattern}` does something and can't be repeated; give time to the check that follows it")]
+    Repeated {
+        /// The step's pattern.
+        pattern: String,
+    },
+}
+
+/// All steps, ready to be searched.
+#[derive(Debug)]
+pub struct Vocabulary {
+    entries: Vec<(Entry, Regex)>,
+}
+
+/// A pattern that is not a Cucumber expression: a fault of the program.
+#[derive(Debug, Error)]
+#[error("the pattern `{pattern}` is not a Cucumber expression: {reason}")]
+pub struct BadPattern {
+    pattern: &'static str,
+    reason: String,
+}
+
+impl Vocabulary {
+    /// Prepares `entries` for searching.
+    ///
+    /// # Errors
+    /// A pattern that is not a Cucumber expression.
+    pub fn new(entries: impl IntoIterator<Item = Entry>) -> Result<Self, BadPattern> {
+        let parameters = HashMap::from([("duration", DURATION)]);
+        let prefix = format!("^(?:eventually(?: within ({DURATION}))?,? |consistently for ({DURATION}),? )?");
+        let compiled = entries.into_iter().map(|entry| {
+            let bad = |reason: String| BadPattern { pattern: entry.pattern, reason };
+            let body = Expression::regex_with_parameters(entry.pattern, &parameters)
+                .map_err(|error| bad(error.to_string()))?;
+            let text = format!("{prefix}{}", body.as_str().trim_start_matches('^'));
+            Ok((entry, Regex::new(&text).map_err(|error| bad(error.to_string()))?))
+        });
+        Ok(Self { entries: compiled.collect::<Result<_, _>>()? })
+    }
+
+    /// The steps in order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|(entry, _)| entry)
+    }
+
+    /// The expressions that steps are recognised by, with their prefixes.
+    pub fn expressions(&self) -> impl Iterator<Item = &Regex> {
+        self.entries.iter().map(|(_, regex)| regex)
+    }
+
+    /// Finds the step that `text` means.
+    ///
+    /// # Errors
+    /// Each variant of [`Unknown`].
+    pub fn find(&self, text: &str) -> Result<Matched, Unknown> {
+        let mut found = self.entries.iter().filter_map(|(entry, regex)| Some((entry, regex, regex.captures(text)?)));
+        let Some((entry, regex, captures)) = found.next() else {
+            return Err(Unknown::Undefined { nearest: self.nearest(text) });
+        };
+        let others: Vec<String> = found.map(|(other, ..)| other.pattern.to_owned()).collect();
+        if !others.is_empty() {
+            let patterns = std::iter::once(entry.pattern.to_owned()).chain(others).collect();
+            return Err(Unknown::Ambiguous { patterns });
+        }
+        let time = |group: usize| captures.get(group).and_then(|time| duration(time.as_str()));
+        let when = match (time(1), time(2)) {
+            (Some(within), _) => When::Eventually(within),
+            (_, Some(during)) => When::Consistently(during),
+            _ if text.starts_with("eventually") => When::Eventually(EVENTUALLY),
+            _ => When::Once,
+        };
+        if when != When::Once && entry.kind == Kind::Action {
+            return Err(Unknown::Repeated { pattern: entry.pattern.to_owned() });
+        }
+        Ok(Matched { entry: *entry, when, arguments: Arguments::new(values(regex, &captures)) })
+    }
+
+    /// The pattern that is most like `text`, if any is alike.
+    fn nearest(&self, text: &str) -> Option<String> {
+        let shape = shape(text);
+        let alike = |entry: &Entry| strsim::normalized_damerau_levenshtein(&shape, entry.pattern);
+        self.entries()
+            .map(|entry| (alike(entry), entry.pattern))
+            .filter(|(alike, _)| *alike > 0.4)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))
+            .map(|(_, pattern)| pattern.to_owned())
+    }
+}
+
+/// The values of the parameters. A parameter of several groups has them named `__N_M`, and one of
+/// them matched; the first two groups belong to the prefix.
+fn values(regex: &Regex, captures: &regex::Captures<'_>) -> Vec<String> {
+    let mut values: Vec<(Option<&str>, String)> = Vec::new();
+    for (index, name) in regex.capture_names().enumerate().skip(3) {
+        let parameter = name.and_then(|name| name.rsplit_once('_')).map(|(parameter, _)| parameter);
+        let text = captures.get(index).map(|found| found.as_str().replace("\\\"", "\"").replace("\\'", "'"));
+        match values.last_mut() {
+            Some((last, value)) if parameter.is_some() && *last == parameter => {
+                if let Some(text) = text {
+                    *value = text;
+                }
+            }
+            _ => values.push((parameter, text.unwrap_or_default())),
+        }
+    }
+    values.into_iter().map(|(_, value)| value).collect()
+}
+
+/// A step's text with its values replaced by the names of parameters, to compare with patterns.
+fn shape(text: &str) -> String {
+    let mut shape = String::new();
+    let mut quote = None;
+    for word in text.chars() {
+        match (quote, word) {
+            (None, '"' | '\'') => {
+                quote = Some(word);
+                shape.push_str("{string}");
+            }
+            (Some(open), _) if word == open => quote = None,
+            (Some(_), _) => {}
+            (None, _) => shape.push(word),
+        }
+    }
+    let words = shape.split(' ').map(|word| if word.parse::<f64>().is_ok() { "{int}" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(pattern: &'static str, kind: Kind) -> Entry {
+        let run: Run = |_, _| Box::pin(async { Ok(()) });
+        Entry { subject: "test", pattern, meaning: "", kind, run }
+    }
+
+    fn vocabulary() -> Vocabulary {
+        Vocabulary::new([
+            entry("(the )pods of {string} in {string} have {int} container(s)", Kind::Check),
+            entry("{string} sends {int} request(s) to {string}", Kind::Action),
+        ])
+        .expect("the patterns are expressions")
+    }
+
+    #[test]
+    fn values_are_found_in_order() {
+        let matched = vocabulary().find(r#"the pods of "a" in 'b "c"' have 2 containers"#).expect("it is a step");
+        assert_eq!(matched.when, When::Once);
+        let values: Vec<&str> = (0..3).map(|index| matched.arguments.text(index)).collect();
+        assert_eq!(values, ["a", "b \"c\"", "2"]);
+    }
+
+    #[test]
+    fn a_check_can_be_given_time() {
+        let when = |prefix: &str| {
+            vocabulary().find(&format!("{prefix}pods of \"a\" in \"b\" have 1 container")).expect("it is a step").when
+        };
+        assert_eq!(when("eventually within 10 seconds "), When::Eventually(Duration::from_secs(10)));
+        assert_eq!(when("eventually, "), When::Eventually(EVENTUALLY));
+        assert_eq!(when("consistently for 500 ms, "), When::Consistently(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn an_action_is_done_once() {
+        let error = vocabulary().find(r#"eventually "a" sends 2 requests to "b""#).expect_err("it is an action");
+        assert!(matches!(error, Unknown::Repeated { .. }), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_step_names_the_nearest() {
+        let error = vocabulary().find(r#"the pods of "x" in "y" has 3 containers"#).expect_err("it is no step");
+        assert_eq!(
+            error.to_string(),
+            "there is no step that reads so; the nearest is: (the )pods of {string} in {string} have {int} container(s)"
+        );
+        let error = vocabulary().find("zzz").expect_err("it is no step");
+        assert_eq!(error, Unknown::Undefined { nearest: None });
+    }
+
+    #[test]
+    fn a_text_that_two_steps_match_is_ambiguous() {
+        let two = Vocabulary::new([entry("a {word}", Kind::Check), entry("a {string}", Kind::Check)])
+            .expect("the patterns are expressions");
+        assert!(matches!(two.find("a \"b\""), Err(Unknown::Ambiguous { .. })));
+    }
+
+    #[test]
+    fn a_bad_pattern_is_named() {
+        let error = Vocabulary::new([entry("a {nothing}", Kind::Check)]).expect_err("there is no such parameter");
+        assert!(error.to_string().starts_with("the pattern `a {nothing}`"), "{error}");
+    }
+}

@@ -1,0 +1,140 @@
+//! What a scenario works with: the cluster, its own names, and what its steps left for later ones.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::traffic::Sent;
+use super::trail::Trail;
+use super::unmet::Unmet;
+use super::vocabulary::Vocabulary;
+use crate::objects::{Api, Object, ObjectRef};
+use crate::observe::grafana::Grafana;
+use crate::observe::prometheus::Prometheus;
+use crate::observe::zipkin::Zipkin;
+use crate::observe::{Proxy, Service};
+
+/// The namespace of the mesh and its add-ons.
+pub(super) const SYSTEM: &str = "istio-system";
+
+/// What all scenarios of a run share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) api: Api,
+    pub(super) proxy: Proxy,
+    pub(super) vocabulary: Arc<Vocabulary>,
+    pub(super) cancel: CancellationToken,
+}
+
+/// Cucumber's world: empty until the scenario begins.
+#[derive(Debug, Default)]
+pub(super) struct World(pub(super) Option<Scene>);
+
+impl cucumber::World for World {
+    type Error = Infallible;
+
+    async fn new() -> Result<Self, Infallible> {
+        Ok(Self::default())
+    }
+}
+
+/// One running scenario.
+#[derive(Debug)]
+pub struct Scene {
+    pub(super) shared: Arc<Shared>,
+    pub(super) trail: Trail,
+    proxy: Proxy,
+    /// A short name that no other scenario has, in letters that Kubernetes allows in names.
+    pub(super) unique: String,
+    /// Traffic that was sent, oldest first.
+    pub(super) sent: Vec<Sent>,
+    /// Values of queries that were remembered.
+    pub(super) remembered: BTreeMap<String, f64>,
+    /// Objects that the scenario brought, as they are now.
+    pub(super) brought: Vec<Object>,
+    /// Objects that the scenario made and that must be gone at its end.
+    pub(super) made: Vec<ObjectRef>,
+}
+
+impl Scene {
+    pub(super) fn new(shared: Arc<Shared>, trail: Trail) -> Self {
+        let kept = trail.clone();
+        let proxy = shared.proxy.recorded(move |exchange| kept.exchange(exchange));
+        Self {
+            shared,
+            trail,
+            proxy,
+            unique: format!("s{:08x}", random() >> 32),
+            sent: Vec::new(),
+            remembered: BTreeMap::new(),
+            brought: Vec::new(),
+            made: Vec::new(),
+        }
+    }
+
+    /// Replaces `${unique}` by the scenario's own name.
+    pub(super) fn fill(&self, text: &str) -> String {
+        text.replace("${unique}", &self.unique)
+    }
+
+    /// A service of the cluster; what it is asked becomes evidence.
+    pub(super) fn service(&self, namespace: &str, name: &str, port: u16) -> Service {
+        self.proxy.service(namespace, name, port)
+    }
+
+    pub(super) fn prometheus(&self) -> Prometheus {
+        Prometheus::new(self.service(SYSTEM, "prometheus", 9090))
+    }
+
+    pub(super) fn grafana(&self) -> Grafana {
+        Grafana::new(self.service(SYSTEM, "grafana", 3000))
+    }
+
+    pub(super) fn zipkin(&self) -> Zipkin {
+        Zipkin::new(self.service(SYSTEM, "zipkin", 9411))
+    }
+
+    /// The newest traffic, or that which `from` sent.
+    pub(super) fn traffic(&self, from: Option<&str>) -> Result<&Sent, Unmet> {
+        let found = self.sent.iter().rev().find(|sent| from.is_none_or(|from| sent.from == from));
+        found.ok_or_else(|| match from {
+            Some(from) => Unmet::Misused(format!("\"{from}\" has not sent any request in this scenario")),
+            None => Unmet::Misused("no request was sent in this scenario".to_owned()),
+        })
+    }
+}
+
+/// A random number: the standard library seeds every hasher anew.
+pub(super) fn random() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+/// A random UUID, version 4.
+pub(super) fn request_id() -> String {
+    let (one, two) = (random(), random());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        one >> 32,
+        one >> 16 & 0xffff,
+        one & 0xfff,
+        two >> 48 & 0x3fff | 0x8000,
+        two & 0xffff_ffff_ffff
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_version_4() {
+        let id = request_id();
+        assert_eq!(id.len(), 36);
+        assert_eq!(&id[14..15], "4");
+        assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"), "{id}");
+        assert_ne!(id, request_id());
+    }
+}

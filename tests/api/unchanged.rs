@@ -1,0 +1,105 @@
+//! What is as it should be is left alone; what left the set goes; what others made stays.
+
+use std::time::Instant;
+
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::server::{api, applied, get, names};
+
+fn config_map(name: &str, value: &str) -> String {
+    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: '{value}'}}\n")
+}
+
+fn version(object: &Value) -> String {
+    object["metadata"]["resourceVersion"].as_str().expect("a version").to_owned()
+}
+
+#[tokio::test]
+async fn an_unchanged_set_is_not_written() {
+    let Some(api) = api("unchanged").await else { return };
+    let text: String = (0..150).map(|number| config_map(&format!("same-{number}"), "b")).collect();
+    let first = applied(&api, "same", &text).await.expect("applied");
+    assert_eq!(first.created.len(), 150);
+    let versions = async || {
+        let mut all = vec![version(&get(&api, "v1", "ConfigMap", "default", "same").await.expect("the parent"))];
+        for number in [0, 77, 149] {
+            let name = format!("same-{number}");
+            all.push(version(&get(&api, "v1", "ConfigMap", "default", &name).await.expect("a member")));
+        }
+        all
+    };
+    let before = versions().await;
+    let begin = Instant::now();
+    let second = applied(&api, "same", &text).await.expect("applied");
+    let elapsed = begin.elapsed();
+    assert!(second.is_unchanged(), "{second}");
+    assert_eq!(versions().await, before);
+    assert!(elapsed.as_secs_f64() < 1.0, "150 unchanged objects took {elapsed:?}");
+}
+
+#[tokio::test]
+async fn only_what_differs_is_changed_and_what_left_is_pruned() {
+    let Some(api) = api("prune").await else { return };
+    let text = config_map("prune-a", "1") + &config_map("prune-b", "1") + &config_map("prune-c", "1");
+    applied(&api, "prune", &text).await.expect("applied");
+    // Not of the set, though of the same kind and namespace.
+    applied(&api, "prune-other", &config_map("prune-d", "1")).await.expect("applied");
+
+    let done = applied(&api, "prune", &(config_map("prune-a", "1") + &config_map("prune-b", "2"))).await;
+    let done = done.expect("applied");
+    assert_eq!(names(&done.changed), ["ConfigMap default/prune-b"]);
+    assert_eq!(names(&done.unchanged), ["ConfigMap default/prune-a"]);
+    assert_eq!(names(&done.pruned), ["ConfigMap default/prune-c"]);
+    assert!(get(&api, "v1", "ConfigMap", "default", "prune-c").await.is_none());
+    assert!(get(&api, "v1", "ConfigMap", "default", "prune-d").await.is_some());
+}
+
+#[tokio::test]
+async fn a_kind_that_left_the_set_is_pruned_too() {
+    let Some(api) = api("prune a kind").await else { return };
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: kind-left}\nstringData: {a: b}\n";
+    applied(&api, "kind-left", &(config_map("kind-stays", "1") + secret)).await.expect("applied");
+    let parent = get(&api, "v1", "ConfigMap", "default", "kind-left").await.expect("the parent");
+    let kinds = &parent["metadata"]["annotations"]["applyset.kubernetes.io/contains-group-kinds"];
+    assert_eq!(kinds, "ConfigMap,Secret");
+
+    let done = applied(&api, "kind-left", &config_map("kind-stays", "1")).await.expect("applied");
+    assert_eq!(names(&done.pruned), ["Secret default/kind-left"]);
+    let parent = get(&api, "v1", "ConfigMap", "default", "kind-left").await.expect("the parent");
+    let kinds = &parent["metadata"]["annotations"]["applyset.kubernetes.io/contains-group-kinds"];
+    assert_eq!(kinds, "ConfigMap");
+}
+
+#[tokio::test]
+async fn what_was_changed_by_hand_is_set_right() {
+    let Some(api) = api("drift").await else { return };
+    applied(&api, "drift", &config_map("drift", "right")).await.expect("applied");
+    let requests: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+        kube::Api::namespaced(api.client().clone(), "default");
+    let by_hand = PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() };
+    let wrong = json!({"data": {"a": "wrong", "more": "stays"}});
+    requests.patch("drift", &by_hand, &Patch::Merge(&wrong)).await.expect("changed by hand");
+
+    let done = applied(&api, "drift", &config_map("drift", "right")).await.expect("applied");
+    assert_eq!(names(&done.changed), ["ConfigMap default/drift"]);
+    let object = get(&api, "v1", "ConfigMap", "default", "drift").await.expect("it is there");
+    assert_eq!(object["data"], json!({"a": "right", "more": "stays"}));
+    assert!(applied(&api, "drift", &config_map("drift", "right")).await.expect("applied").is_unchanged());
+}
+
+#[tokio::test]
+async fn an_object_of_nobodys_set_is_changed_but_never_deleted() {
+    let Some(api) = api("adopt").await else { return };
+    let requests: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+        kube::Api::namespaced(api.client().clone(), "default");
+    let existing = serde_json::from_value(json!({"metadata": {"name": "foreign"}})).expect("an object");
+    requests.create(&kube::api::PostParams::default(), &existing).await.expect("made");
+
+    let done = applied(&api, "adopt", &config_map("foreign", "1")).await.expect("applied");
+    assert_eq!(names(&done.changed), ["ConfigMap default/foreign"]);
+    assert!(applied(&api, "adopt", &config_map("foreign", "1")).await.expect("applied").is_unchanged());
+    let done = applied(&api, "adopt", &config_map("own", "1")).await.expect("applied");
+    assert!(done.pruned.is_empty());
+    assert!(get(&api, "v1", "ConfigMap", "default", "foreign").await.is_some());
+}

@@ -1,0 +1,9 @@
+//! The command line as a user meets it: exit code, standard output and standard error together, in a
+//! home of its own, with no programs in `PATH` but those that a test puts there.
+
+mod completion;
+mod house;
+mod lab;
+mod sandbox;
+mod schema;
+mod usage;

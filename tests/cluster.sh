@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# The cluster tier: the quick start for real, on kind, from parts. Called by ./test, which sets ISTIOLAB to
+# the program under test and puts kind and kube (kubectl) in PATH. Each check is one counted test.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+: "${ISTIOLAB:?is set by ./test}"
+readonly logs=$PWD/target/test-logs/cluster
+rm -rf "$logs"
+mkdir -p "$logs/bin"
+ln -sf "$(command -v kube)" "$logs/bin/kubectl"
+# State of its own; the cache of built parts is the user's.
+export ISTIOLAB_STATE=$logs/state KUBECONFIG=$logs/user-kubeconfig
+readonly lab_kubeconfig=$ISTIOLAB_STATE/labs/quickstart/kubeconfig
+printf 'apiVersion: v1\nkind: Config\ncurrent-context: mine\n' > "$KUBECONFIG"
+
+passed=0 failed=0
+
+# check NAME COMMAND...: counts it, and shows the end of its output if it fails.
+check() {
+  local name=$1 log begin=$EPOCHREALTIME
+  log=$logs/$(printf '%02d' $((passed + failed))).log
+  if "${@:2}" > "$log" 2>&1; then
+    passed=$((passed + 1))
+    echo "ok      $name ($(since "$begin") s)"
+  else
+    failed=$((failed + 1))
+    echo "FAILED  $name ($(since "$begin") s)"
+    tail -n 60 "$log" | sed 's/^/        | /'
+  fi
+}
+
+since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+
+# exits CODE COMMAND...: the command must end with this code.
+exits() {
+  local want=$1 got=0
+  "${@:2}" || got=$?
+  [[ $got -eq $want ]] || {
+    echo "exit code $got instead of $want"
+    return 1
+  }
+}
+
+# within SECONDS COMMAND...: it must succeed, and in this time.
+within() {
+  local limit=$1 begin=$EPOCHREALTIME
+  "${@:2}" || return 1
+  echo "it took $(since "$begin") s"
+  awk -v took="$(since "$begin")" -v limit="$limit" 'BEGIN { exit !(took <= limit) }'
+}
+
+kubectl() { "$logs/bin/kubectl" --kubeconfig "$lab_kubeconfig" "$@"; }
+istiolab() { "$ISTIOLAB" "$@"; }
+
+# What of ours the engine has.
+leftovers() {
+  docker ps --all --filter label=istiolab.dev/lab=quickstart --format '{{.Names}}'
+  docker ps --all --filter label=io.x-k8s.kind.cluster=quickstart --format '{{.Names}}'
+}
+
+nothing_left() {
+  local left
+  left=$(leftovers)
+  echo "$left"
+  [[ -z $left ]] || return 1
+  [[ ! -e $lab_kubeconfig ]] || { echo "$lab_kubeconfig is still there" && return 1; }
+}
+
+# The reports of a run say that it came to its end, with scenarios, none of which failed.
+reports_are_good() {
+  python3 - "$1" "$2" << 'PY'
+import json, sys, xml.etree.ElementTree as xml
+report = json.load(open(sys.argv[1]))
+assert report["complete"] and report["exitCode"] == 0, report["error"]
+assert report["totals"]["passed"] >= 10 and report["totals"]["failed"] == 0, report["totals"]
+assert report["images"], "no image is named"
+assert all(digest.startswith("sha256:") for digest in report["images"].values())
+suites = xml.parse(sys.argv[2]).getroot()
+cases = suites.findall(".//testcase[@file]")
+assert len(cases) == len(report["scenarios"]), (len(cases), len(report["scenarios"]))
+assert not suites.findall(".//failure") and not suites.findall(".//error")
+for phase in report["phases"]:
+    print("%-14s %6.1f %6.1f" % (phase["name"], phase["from"], phase["to"]))
+print(report["totals"])
+PY
+}
+
+unchanged_kubeconfig() { grep -qx 'current-context: mine' "$KUBECONFIG" && [[ $(wc -l < "$KUBECONFIG") -eq 3 ]]; }
+
+# broken_by NAME TAG BREAK...: the scenarios of TAG fail while something is broken, and pass once `up` mended it.
+broken_by() {
+  local name=$1 tag=$2
+  check "break $name" "${@:3}"
+  check "scenarios of $tag fail without $name" exits 79 istiolab test --tags "$tag"
+  check "up mends $name" istiolab up
+  check "scenarios of $tag pass again" istiolab test --tags "$tag"
+}
+
+no_injection() { kubectl delete mutatingwebhookconfiguration istio-sidecar-injector --wait; }
+no_telemetry() { kubectl delete --namespace istio-system envoyfilter --all --wait; }
+no_tracing() { kubectl delete --namespace istio-system service zipkin --wait; }
+
+# interrupt SIGNAL SECONDS CODE: an `up` that gets the signal after this time ends with this code.
+interrupt() {
+  local pid got=0
+  "$ISTIOLAB" up &
+  pid=$!
+  sleep "$2"
+  kill -s "$1" "$pid"
+  wait "$pid" || got=$?
+  [[ $got -eq $3 ]] || { echo "exit code $got instead of $3" && return 1; }
+}
+
+somebody_elses() {
+  local image
+  image=$(docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -m 1 '^istiolab.local/kind/node:')
+  docker create --name quickstart-control-plane --label io.x-k8s.kind.cluster=quickstart \
+    --label io.x-k8s.kind.role=control-plane "$image"
+}
+
+down_leaves_it() {
+  istiolab down
+  docker inspect quickstart-control-plane
+}
+
+status_is_json() { istiolab status -o json | python3 -m json.tool; }
+
+if [[ -n $(leftovers) ]]; then
+  echo "FAILED  the machine has a lab or cluster 'quickstart' already; take it down first: istiolab down"
+  echo "test result: 0 passed; 1 failed; 0 ignored;"
+  exit 1
+fi
+# Whatever happens, the machine is left as it was found.
+trap 'istiolab down > "$logs/last-down.log" 2>&1' EXIT
+
+readonly json=$logs/run.json junit=$logs/run.xml
+check "run brings the quick start up and its scenarios are green" \
+  istiolab run --yes --report "json=$json,junit=$junit"
+check "the reports are complete and agree" reports_are_good "$json" "$junit"
+check "the user's kubeconfig is untouched" unchanged_kubeconfig
+check "up on a lab that is up takes under 2 s" within 2 istiolab up
+check "status finds everything in its place" istiolab status
+check "status as JSON is JSON" status_is_json
+
+broken_by "injection" @injection no_injection
+broken_by "telemetry" @prometheus no_telemetry
+broken_by "tracing" @zipkin no_tracing
+
+check "down takes the lab down" istiolab down
+check "nothing is left" nothing_left
+check "down without a lab is no failure" istiolab down
+
+check "a cluster of this name that is not ours: made" somebody_elses
+check "up refuses to touch it" exits 77 istiolab up
+check "down leaves it alone" down_leaves_it
+check "a cluster of this name that is not ours: removed" docker rm --force quickstart-control-plane
+
+check "up that is interrupted says so" interrupt INT 6 130
+check "up that is killed is killed" interrupt KILL 12 137
+check "up goes on from there" istiolab up
+check "and the lab is whole" istiolab test
+check "down takes it down, too" istiolab down
+check "nothing is left of it" nothing_left
+
+echo "test result: $passed passed; $failed failed; 0 ignored;"
+[[ $failed -eq 0 ]]

@@ -1,0 +1,142 @@
+//! What the tests of this tier need: programs, an engine, stores with small images.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use bollard::Docker;
+use camino::{Utf8Path, Utf8PathBuf};
+use istiolab::images::digest::Digest;
+use istiolab::images::engine;
+use istiolab::images::layout::{CONFIG, Descriptor, ImageManifest, LAYER, Layout, MANIFEST};
+use istiolab::images::registry::Client;
+use istiolab::process::Command;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// Takes what a test needs out of `found`, or says that the test is skipped and why. Where `CI` is
+/// set, nothing may be skipped.
+pub(crate) fn needed<T>(test: &str, found: Result<T, String>) -> Option<T> {
+    match found {
+        Ok(value) => Some(value),
+        Err(reason) if std::env::var_os("CI").is_some() => panic!("{test} can't run: {reason}"),
+        Err(reason) => {
+            // Straight to the stream: the test harness would keep it to itself.
+            writeln!(std::io::stderr(), "SKIPPED {test}: {reason}").expect("standard error is open");
+            None
+        }
+    }
+}
+
+/// A program named by a variable, or one of `names` on the path.
+pub(crate) fn program(variable: &str, names: &[&str]) -> Result<Utf8PathBuf, String> {
+    if let Ok(path) = std::env::var(variable) {
+        return if Utf8Path::new(&path).is_file() {
+            Ok(path.into())
+        } else {
+            Err(format!("{variable} names {path}, which is no file"))
+        };
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let find = |name: &&str| path.split(':').map(|dir| Utf8Path::new(dir).join(name)).find(|file| file.is_file());
+    names
+        .iter()
+        .find_map(find)
+        .ok_or_else(|| format!("{variable} is not set and none of {} is on the path", names.join(", ")))
+}
+
+/// The engine, if it answers.
+pub(crate) async fn docker() -> Result<Docker, String> {
+    engine::connect().await.map_err(|error| error.to_string())
+}
+
+/// A temporary folder with a UTF-8 path.
+pub(crate) fn folder() -> (TempDir, Utf8PathBuf) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).expect("UTF-8");
+    (dir, path)
+}
+
+/// A running registry on a port of loopback; it ends with this value.
+pub(crate) struct Registry {
+    pub(crate) client: Client,
+    stop: CancellationToken,
+    _dir: TempDir,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Registry {
+    /// Starts the program with an empty storage.
+    pub(crate) async fn start(program: &Utf8Path) -> Self {
+        let (dir, path) = folder();
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let config = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {path}/data\nhttp:\n  addr: 127.0.0.1:{port}\n"
+        );
+        fs_err::write(path.join("config.yml"), config).expect("writable");
+        let stop = CancellationToken::new();
+        let command = Command::new(program)
+            .args(["serve", path.join("config.yml").as_str()])
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .limit(Duration::from_mins(10));
+        let child = stop.clone();
+        tokio::spawn(async move { command.run(&child).await });
+        let client = Client::new(&format!("http://127.0.0.1:{port}")).expect("an address");
+        for _ in 0..100 {
+            if client.ping().await.is_ok() {
+                // The tries until it answered must not be in the test's count.
+                let client = Client::new(client.base().as_str()).expect("an address");
+                return Self { client, stop, _dir: dir };
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the registry did not answer within 10 s");
+    }
+
+    /// The registry, if there is a program.
+    pub(crate) async fn needed(test: &str) -> Option<Self> {
+        let program = needed(test, program("ISTIOLAB_TEST_REGISTRY", &["registry", "docker-registry"]))?;
+        Some(Self::start(&program).await)
+    }
+}
+
+/// Puts an image of these layers into the store.
+pub(crate) fn image(store: &Layout, config: &serde_json::Value, layers: &[&[u8]]) -> (Digest, ImageManifest) {
+    let put = |kind: &str, bytes: &[u8]| {
+        let (digest, size) = store.put(bytes).expect("there is room");
+        Descriptor::new(kind, digest, size)
+    };
+    let layers: Vec<Descriptor> = layers.iter().map(|bytes| put(LAYER, bytes)).collect();
+    let full = json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|layer| layer.digest).collect::<Vec<_>>()},
+    });
+    let manifest = ImageManifest {
+        schema_version: 2,
+        media_type: MANIFEST.to_owned(),
+        config: put(CONFIG, full.to_string().as_bytes()),
+        layers,
+        annotations: BTreeMap::new(),
+    };
+    let digest = put(MANIFEST, &serde_json::to_vec(&manifest).expect("JSON")).digest;
+    (digest, manifest)
+}
+
+/// A layer with one file.
+pub(crate) fn layer(path: &str, mode: u32, content: &[u8]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(mode);
+    header.set_size(content.len() as u64);
+    archive.append_data(&mut header, path, content).expect("memory takes it");
+    archive.into_inner().expect("memory takes it")
+}
