@@ -49,6 +49,7 @@ fn read_by(kubectl: &Utf8PathBuf, text: &str) -> Result<Value, String> {
 const HEAD: &str = "apiVersion: test.istiolab.dev/v1\nkind: Thing\nmetadata: {name: a}\n";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of words")]
 fn scalars_are_read_alike() {
     let Some((_dir, kubectl)) = kubectl("scalars_are_read_alike") else { return };
     let words = [

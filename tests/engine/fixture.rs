@@ -21,7 +21,10 @@ const ENABLED: &str = "ISTIOLAB_TEST_ENGINE";
 /// The image of labs' registries.
 pub(crate) const REGISTRY_IMAGE: &str = "istiolab.local/registry:3.1.2";
 /// How long a container may take to answer.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
+
+/// Held while the registry's image is loaded.
+static TURN: OnceLock<tokio::sync::Mutex<()>> = OnceLock::new();
 
 /// A lab of a test: its name, the engine with the registry's image, and what has to go afterwards.
 pub(crate) struct Lab {
@@ -47,8 +50,7 @@ pub(crate) async fn lab(test: &str) -> Option<Lab> {
     let image = store.resolve(REGISTRY_IMAGE).expect("`istiolab images build registry` has been run");
     let cancel = CancellationToken::new();
     // One test loads it, the others find it.
-    static ONE: OnceLock<tokio::sync::Mutex<()>> = OnceLock::new();
-    let _turn = ONE.get_or_init(tokio::sync::Mutex::default).lock().await;
+    let _turn = TURN.get_or_init(tokio::sync::Mutex::default).lock().await;
     engine::load(&docker, &store, &image.digest, REGISTRY_IMAGE, &Progress::silent(), &cancel).await.expect("it loads");
     Some(Lab { docker, name: format!("test-{}-{}", std::process::id(), test.replace('_', "-")), cancel })
 }
