@@ -82,5 +82,9 @@ async fn configuration(file: &Utf8Path, lab: &Lab) -> Result<kube::Config, Failu
     }
     let unusable = |error| Failure::new(Kind::Unavailable, error).context(format!("reading {file}"));
     let kubeconfig = Kubeconfig::read_from(file).map_err(unusable)?;
-    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unusable)
+    let mut config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unusable)?;
+    // The API server is on this machine; a proxy of the environment does not lead to it.
+    config.proxy_url = None;
+    Ok(config)
 }
