@@ -283,6 +283,8 @@ pub trait Provider: Send + Sync {
     fn nodes(&self) -> impl Future<Output = Result<Vec<Node>, Error>> + Send;
     /// The lab's own kubeconfig file, readable for its owner alone.
     fn kubeconfig(&self) -> Utf8PathBuf;
+    /// Writes that file again if it is gone.
+    fn restore_kubeconfig(&self, cancel: &CancellationToken) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// Brings the cluster to what is wanted: makes it, starts it, finishes what was cut off, or finds
@@ -314,12 +316,12 @@ pub async fn ensure(
             Some(_) => drop(provider.delete(progress).await?),
             None => {
                 let stopped: Vec<Node> = nodes.into_iter().filter(|node| !node.running).collect();
-                if stopped.is_empty() {
-                    return Ok(Ensured::Unchanged);
+                if !stopped.is_empty() {
+                    progress.status(format!("starting the nodes of `{name}`"));
+                    provider.start(&stopped).await?;
                 }
-                progress.status(format!("starting the nodes of `{name}`"));
-                provider.start(&stopped).await?;
-                return Ok(Ensured::Started);
+                provider.restore_kubeconfig(cancel).await?;
+                return Ok(if stopped.is_empty() { Ensured::Unchanged } else { Ensured::Started });
             }
         },
     }

@@ -216,7 +216,7 @@ fn toolchains(facts: &Facts) -> Vec<Check> {
     vec![
         go(facts),
         need("java", 17, "install a Java development kit", &["default-jdk-headless"]),
-        need("jlink", 17, "install a Java development kit", &["default-jdk-headless"]),
+        need("jlink", 0, "install a Java development kit", &["default-jdk-headless"]),
         need("mvn", 0, "install Maven", &["maven"]),
         need("python3", 3, "install Python with pip", &["python3", "python3-pip"]),
         need("pip", 0, "install Python with pip", &["python3", "python3-pip"]),
