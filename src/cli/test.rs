@@ -1,9 +1,7 @@
 //! `istiolab test`.
 
-use camino::Utf8Path;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-
 use super::Context;
+use crate::cluster;
 use crate::error::{Failure, Kind};
 use crate::plan::event::{Outcome, Progress, What};
 use crate::spec::Lab;
@@ -37,14 +35,16 @@ impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let lab = context.lab()?;
         let (choice, tested) = (self.choice, &lab);
-        context.report(Some(&lab), |progress| async move { choice.test(tested, context, &progress).await }).await?;
-        Ok(())
+        let work = |progress| async move { choice.test(tested, context, &progress).await };
+        let totals = context.report(Some(&lab), work).await?;
+        context.print(&totals, totals)?;
+        verdict(totals)
     }
 }
 
 impl Choice {
-    /// Runs the lab's scenarios as a phase of their own.
-    pub(super) async fn test(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<(), Failure> {
+    /// Runs the chosen scenarios as a phase of their own against the lab, which must be up.
+    pub(super) async fn test(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<Totals, Failure> {
         let progress = progress.for_step("scenarios");
         let title = "running the scenarios".to_owned();
         progress.emit(What::StepStarted { phase: "scenarios".to_owned(), title });
@@ -57,11 +57,15 @@ impl Choice {
             Err(failure) => Outcome::Failed { error: failure.lines().join(": ") },
         };
         progress.emit(What::StepFinished { outcome, elapsed: begin.elapsed() });
-        let totals = result?;
-        if totals.failed == 0 { Ok(()) } else { Err(Failure::new(Kind::ScenariosFailed, totals.to_string())) }
+        result
     }
 
     async fn run(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<Totals, Failure> {
+        let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig");
+        if !kubeconfig.is_file() {
+            return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up", lab.name))
+                .hint("Run `istiolab up` first, or `istiolab run`, which does both."));
+        }
         let options = Options {
             tags: self.tags.clone().or_else(|| lab.features.tags.clone()),
             name: self.name.clone(),
@@ -69,22 +73,17 @@ impl Choice {
             fail_fast: self.fail_fast,
             ..Options::of(lab)
         };
-        let config = configuration(&context.paths.lab(&lab.name).join("kubeconfig"), lab).await?;
+        let config = cluster::config(&kubeconfig).await?;
         verify::run(config, options, progress, &context.cancel).await
     }
 }
 
-/// The lab's own kubeconfig.
-async fn configuration(file: &Utf8Path, lab: &Lab) -> Result<kube::Config, Failure> {
-    if !file.exists() {
-        return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up: there is no {file}", lab.name))
-            .hint("Bring it up: istiolab up"));
+/// The failure of a run in which scenarios failed.
+pub(super) fn verdict(totals: Totals) -> Result<(), Failure> {
+    if totals.failed == 0 {
+        return Ok(());
     }
-    let unusable = |error| Failure::new(Kind::Unavailable, error).context(format!("reading {file}"));
-    let kubeconfig = Kubeconfig::read_from(file).map_err(unusable)?;
-    let mut config =
-        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(unusable)?;
-    // The API server is on this machine; a proxy of the environment does not lead to it.
-    config.proxy_url = None;
-    Ok(config)
+    let s = if totals.failed == 1 { "" } else { "s" };
+    Err(Failure::new(Kind::ScenariosFailed, format!("{} scenario{s} of {} failed", totals.failed, totals.all()))
+        .hint("Each failed scenario is told above, with what was asked and seen."))
 }

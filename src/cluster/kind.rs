@@ -11,7 +11,7 @@ use futures::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::record::{Phase, Record, delete_file, write_private};
-use super::{Error, Node, Provider, State, Wanted, config};
+use super::{network, Error, Node, Provider, State, Wanted, config};
 use crate::error::{Failure, Kind as FailureKind};
 use crate::images::engine;
 use crate::plan::event::Progress;
@@ -93,6 +93,7 @@ impl Provider for Kind {
             .command()
             .args(["create", "cluster", "--name", &self.name, "--image", &wanted.image])
             .args(["--config", file.as_str(), "--kubeconfig", self.kubeconfig().as_str()])
+            .env(network::VARIABLE, network::ensure(&self.docker, &self.name).await?)
             .limit(wanted.limit);
         progress.detail(command.line());
         let made = command.run_with(cancel, |line| progress.status(step(line))).await;

@@ -82,12 +82,14 @@ pub async fn containerd(docker: &Docker, node: &str, limit: Duration, cancel: &C
     }
 }
 
-/// Brings images into a node's containerd under the names that the kubelet looks for, as soon as
-/// containerd is there. Each is tried until `limit` has passed: containerd may restart while the node
-/// boots, and the image may not be in the registry yet.
+/// Brings images, which must be in the registry, into a node's containerd under the names that the
+/// kubelet looks for, as soon as containerd is there. Each is tried until `limit` has passed, since
+/// containerd may restart while the node boots; an image that the registry does not have is an error
+/// at once.
 ///
 /// # Errors
-/// [`Error::Deadline`] with the last reason, [`Error::Engine`], [`Error::Interrupted`].
+/// [`Error::Pull`], [`Error::Deadline`] with the last reason, [`Error::Engine`],
+/// [`Error::Interrupted`].
 pub async fn pull(
     docker: &Docker,
     node: &str,
@@ -137,9 +139,13 @@ async fn pull_one(
         if pulled.code == 0 {
             return Ok(());
         }
+        let reason = pulled.last_words();
+        if reason.ends_with("not found") {
+            return Err(Error::Pull { node: node.to_owned(), image: image.to_owned(), reason });
+        }
         if Instant::now() > deadline {
             let what = format!("the node {node} could not pull {image}");
-            return Err(Error::Deadline { what, limit, last: pulled.last_words() });
+            return Err(Error::Deadline { what, limit, last: reason });
         }
         pause(Duration::from_millis(500), cancel).await?;
     }

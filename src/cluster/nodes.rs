@@ -30,6 +30,8 @@ impl Output {
         let text =
             String::from_utf8_lossy(if self.stderr.is_empty() { &self.stdout } else { &self.stderr }).into_owned();
         let lines: Vec<&str> = text.trim().lines().collect();
+        // containerd's programs mix log lines of their own into what they say.
+        let lines: Vec<&str> = lines.iter().copied().filter(|line| !line.starts_with("time=")).collect();
         lines[lines.len().saturating_sub(3)..].join(" / ")
     }
 }
@@ -148,5 +150,7 @@ mod tests {
         assert_eq!(output.last_words(), "2 / 3 / 4");
         assert_eq!(Output { stdout: b"out\n".to_vec(), ..Output::default() }.last_words(), "out");
         assert_eq!(Output::default().last_words(), "");
+        let logged = Output { stderr: b"time=\"now\" level=info\nctr: not found\n".to_vec(), ..Output::default() };
+        assert_eq!(logged.last_words(), "ctr: not found");
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error as EngineError;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, HostConfig, NetworkConnectRequest, PortBinding, RestartPolicy,
-    RestartPolicyNameEnum, VolumeCreateRequest,
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
@@ -19,12 +19,14 @@ use kube::api::{Api, Patch, PatchParams};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, LAB_LABEL, Node, OWNED_LABEL, pause};
+use super::{Error, is_labelled, labels, network, pause};
 use crate::images::engine;
 use crate::images::registry::Client;
 
 /// The port inside the container.
 const PORT: &str = "5000/tcp";
+/// How many free ports are tried.
+const PORT_TRIES: u32 = 5;
 
 /// A running registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +60,9 @@ pub fn name(lab: &str) -> String {
 }
 
 /// Makes the lab's registry of the engine's image `image`, or starts it, or finds it running, and
-/// waits until it answers. `port` is one of 127.0.0.1; `None` takes any free one, and keeps it. A
-/// registry of the lab with another image or port is replaced; its images stay.
+/// waits until it answers. It is in the lab's network. `port` is one of 127.0.0.1; `None`
+/// takes any free one, and keeps it. A registry of the lab with another image, port or network is
+/// replaced; its images stay.
 ///
 /// # Errors
 /// [`Error::ForeignContainer`], [`Error::PortTaken`], [`Error::Deadline`], [`Error::Engine`],
@@ -73,11 +76,13 @@ pub async fn ensure(
     cancel: &CancellationToken,
 ) -> Result<Handle, Error> {
     let name = name(lab);
+    let network = network::ensure(docker, lab).await?;
     let mut created = false;
     if let Some(old) = inspect(docker, &name).await? {
         owned(&name, &old, lab)?;
         let wanted = engine::id(docker, image).await?;
-        let same = wanted.is_none() || wanted == old.image;
+        let joined = old.host_config.as_ref().and_then(|config| config.network_mode.as_deref()) == Some(&network);
+        let same = joined && (wanted.is_none() || wanted == old.image);
         if !same || port.is_some_and(|port| configured_port(&old) != Some(port)) {
             remove_container(docker, &name).await?;
         } else if !old.state.is_some_and(|state| state.running.unwrap_or_default()) {
@@ -86,8 +91,7 @@ pub async fn ensure(
         }
     }
     if inspect(docker, &name).await?.is_none() {
-        create(docker, lab, &name, image, port).await?;
-        start(docker, &name, port).await?;
+        make(docker, lab, &name, image, &network, port).await?;
         created = true;
     }
     let host_port = inspect(docker, &name).await?.as_ref().and_then(bound_port).ok_or_else(|| {
@@ -98,32 +102,6 @@ pub async fn ensure(
     let handle = Handle { container: name, host_port, created };
     answers(docker, &handle, limit, cancel).await?;
     Ok(handle)
-}
-
-/// Joins the registry to the network that the nodes are in, so that they find it by its name.
-///
-/// # Errors
-/// [`Error::Engine`].
-pub async fn connect(docker: &Docker, handle: &Handle, nodes: &[Node]) -> Result<(), Error> {
-    let joined = inspect(docker, &handle.container).await?.and_then(|container| container.network_settings?.networks);
-    let joined = joined.unwrap_or_default();
-    // Nodes of one cluster are in the same networks. The default bridge resolves no names.
-    let Some(network) = nodes.iter().flat_map(|node| &node.networks).find(|network| *network != "bridge") else {
-        return Ok(());
-    };
-    if joined.contains_key(network) {
-        return Ok(());
-    }
-    let request = NetworkConnectRequest { container: handle.container.clone(), endpoint_config: None };
-    match docker.connect_network(network, request).await {
-        // Somebody was quicker.
-        Err(EngineError::DockerResponseServerError { status_code: 403, message })
-            if message.contains("already exists") =>
-        {
-            Ok(())
-        }
-        result => Ok(result.map_err(engine::Error::request(format!("joining the registry to the network {network}")))?),
-    }
 }
 
 /// Tells the cluster's users where the registry is
@@ -167,14 +145,6 @@ pub async fn remove(docker: &Docker, lab: &str) -> Result<bool, Error> {
     Ok(container.is_some() || ours)
 }
 
-fn labels(lab: &str) -> HashMap<String, String> {
-    [(LAB_LABEL, lab), (OWNED_LABEL, "true")].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
-}
-
-fn is_labelled(found: &HashMap<String, String>, lab: &str) -> bool {
-    labels(lab).iter().all(|(key, value)| found.get(key) == Some(value))
-}
-
 fn owned(name: &str, container: &ContainerInspectResponse, lab: &str) -> Result<(), Error> {
     let found = container.config.as_ref().and_then(|config| config.labels.as_ref());
     if found.is_some_and(|found| is_labelled(found, lab)) {
@@ -191,14 +161,39 @@ async fn inspect(docker: &Docker, name: &str) -> Result<Option<ContainerInspectR
     }
 }
 
-async fn create(docker: &Docker, lab: &str, name: &str, image: &str, port: Option<u16>) -> Result<(), Error> {
+/// Makes and starts the container. A port that we chose ourselves may be taken before the engine
+/// gets to it: then another one is chosen.
+async fn make(
+    docker: &Docker,
+    lab: &str,
+    name: &str,
+    image: &str,
+    network: &str,
+    port: Option<u16>,
+) -> Result<(), Error> {
+    for tries_left in (0..PORT_TRIES).rev() {
+        let chosen = port.unwrap_or_else(free_port);
+        create(docker, lab, name, image, network, chosen).await?;
+        match start(docker, name, Some(chosen)).await {
+            Err(Error::PortTaken { .. }) if port.is_none() && tries_left > 0 => {}
+            result => return result,
+        }
+    }
+    Ok(())
+}
+
+/// A port that is free now. A fixed one rather than the engine's own choice, which would be another
+/// one after each start.
+fn free_port() -> u16 {
+    let bound = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    // Without one the engine chooses.
+    bound.map_or(0, |address| address.port())
+}
+
+async fn create(docker: &Docker, lab: &str, name: &str, image: &str, network: &str, port: u16) -> Result<(), Error> {
     let volume = VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels(lab)), ..Default::default() };
     docker.create_volume(volume).await.map_err(engine::Error::request("making the registry's volume"))?;
-    let binding = PortBinding {
-        host_ip: Some("127.0.0.1".to_owned()),
-        // Port 0 is any free one.
-        host_port: Some(port.unwrap_or(0).to_string()),
-    };
+    let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
         labels: Some(labels(lab)),
@@ -207,6 +202,7 @@ async fn create(docker: &Docker, lab: &str, name: &str, image: &str, port: Optio
         env: Some(vec!["OTEL_TRACES_EXPORTER=none".to_owned()]),
         host_config: Some(HostConfig {
             binds: Some(vec![format!("{name}:/var/lib/registry")]),
+            network_mode: Some(network.to_owned()),
             port_bindings: Some(HashMap::from([(PORT.to_owned(), Some(vec![binding]))])),
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
@@ -320,7 +316,7 @@ mod tests {
         assert!(is_labelled(&labels("a"), "a"));
         assert!(!is_labelled(&labels("b"), "a"));
         let mut one = labels("a");
-        one.remove(OWNED_LABEL);
+        one.remove(super::super::OWNED_LABEL);
         assert!(!is_labelled(&one, "a"));
     }
 }

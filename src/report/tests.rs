@@ -342,6 +342,14 @@ fn a_run_that_was_cut_off_says_so() {
     assert!(xml.contains("the run was cut off"), "{xml}");
 }
 
+#[test]
+fn failed_scenarios_are_the_exit_code_of_a_run_that_did_its_work() {
+    let mut events = events();
+    let last = events.len() - 1;
+    events[last].what = What::Ended { code: 0, error: None };
+    assert_eq!(tally(&events).ended, Some((79, Some("1 scenario failed".to_owned()))));
+}
+
 #[tokio::test]
 async fn files_are_valid_from_the_first_moment_and_complete_at_the_end() {
     let dir = tempfile::tempdir().expect("a temporary folder");

@@ -15,7 +15,8 @@ async fn an_image_is_loaded_once_under_its_full_name() {
     let (_dir, path) = folder();
     let store = Layout::open(path).expect("a store");
     let name = format!("istiolab.local/test-load:{}", std::process::id());
-    let (digest, _) = image(&store, &json!({"Cmd": ["/a"]}), &[&layer("a", 0o755, b"a"), &layer("b", 0o644, b"b")]);
+    let (digest, manifest) =
+        image(&store, &json!({"Cmd": ["/a"]}), &[&layer("a", 0o755, b"a"), &layer("b", 0o644, b"b")]);
     let (progress, cancel) = (Progress::silent(), CancellationToken::new());
     assert!(!engine::has(&docker, &store, &digest, &name).await.expect("it answers"));
     assert!(engine::load(&docker, &store, &digest, &name, &progress, &cancel).await.expect("it is loaded"));
@@ -25,7 +26,10 @@ async fn an_image_is_loaded_once_under_its_full_name() {
     let (other, _) = image(&store, &json!({"Cmd": ["/b"]}), &[&layer("a", 0o755, b"a")]);
     assert!(!engine::has(&docker, &store, &other, &name).await.expect("it answers"));
     assert!(engine::load(&docker, &store, &other, &name, &progress, &cancel).await.expect("it is loaded"));
-    docker.remove_image(&name, None::<RemoveImageOptions>, None).await.expect("removable");
+    let first = manifest.config.digest.to_string();
+    for image in [&name, &first] {
+        docker.remove_image(image, None::<RemoveImageOptions>, None).await.expect("removable");
+    }
     let id = engine::id(&docker, &name).await.expect("it answers");
     assert_eq!(id, None);
 }

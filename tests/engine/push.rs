@@ -30,15 +30,19 @@ async fn what_is_shared_crosses_once_and_a_second_time_nothing_does() {
     let own = |name: &str| layer(name, 0o644, name.as_bytes());
     let images: Vec<_> =
         ["a", "b", "c"].map(|name| image(&store, &json!({"Cmd": [name]}), &[&base, &own(name)])).into_iter().collect();
-    let targets: Vec<Target> =
-        images.iter().zip(["x.test/a", "x.test/b", "x.test/c"]).map(|((digest, _), name)| target(*digest, name)).collect();
+    let targets: Vec<Target> = images
+        .iter()
+        .zip(["x.test/a", "x.test/b", "x.test/c"])
+        .map(|((digest, _), name)| target(*digest, name))
+        .collect();
 
     let cold = push(&store, &registry, &targets).await;
     // Unique blobs: the base, and of each image a configuration and a layer.
     let (images_count, unique, pairs) = (3, 1 + 3 * 2, 3 * 3);
     assert_eq!((cold.images, cold.unchanged, cold.blobs, cold.mounted), (images_count, 0, unique, pairs - unique));
     assert_eq!(cold.traffic.requests, images_count + 2 * unique + (pairs - unique) + images_count);
-    let sizes = |kind: fn(&istiolab::images::layout::ImageManifest) -> u64| images.iter().map(|(_, m)| kind(m)).sum::<u64>();
+    let sizes =
+        |kind: fn(&istiolab::images::layout::ImageManifest) -> u64| images.iter().map(|(_, m)| kind(m)).sum::<u64>();
     let manifests: u64 = targets.iter().map(|t| fs_err::metadata(store.path(&t.digest)).expect("there").len()).sum();
     let own_bytes = sizes(|manifest| manifest.config.size + manifest.layers[1].size);
     assert_eq!(cold.traffic.sent, base.len() as u64 + own_bytes + manifests);
@@ -86,7 +90,8 @@ async fn a_damaged_blob_is_named_and_never_becomes_an_image() {
     fs_err::write(store.path(&blob), &damaged).expect("writable");
     let session = Session::new(store.clone(), registry.client.clone());
     let targets = [target(digest, "x.test/a")];
-    let failure = session.push_all(&targets, &Progress::silent(), &CancellationToken::new()).await.expect_err("damaged");
+    let failure =
+        session.push_all(&targets, &Progress::silent(), &CancellationToken::new()).await.expect_err("damaged");
     let text = failure.to_string();
     assert!(text.contains(&blob.to_string()) && text.contains("damaged"), "{text}");
     assert!(text.contains(store.path(&blob).as_str()) && text.contains("istiolab images build"), "{text}");
