@@ -2,6 +2,7 @@
 
 mod grafana;
 mod injection;
+mod istiod;
 mod mtls;
 mod pods;
 mod prometheus;
@@ -29,7 +30,7 @@ use step;
 /// # Errors
 /// A pattern that is not a Cucumber expression: a fault of the program.
 pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
-    let subjects: [&[Entry]; 7] = [
+    let subjects: [&[Entry]; 8] = [
         &pods::STEPS,
         &injection::STEPS,
         &traffic::STEPS,
@@ -37,6 +38,7 @@ pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
         &prometheus::STEPS,
         &zipkin::STEPS,
         &grafana::STEPS,
+        &istiod::STEPS,
     ];
     Vocabulary::new(subjects.into_iter().flatten().copied())
 }
