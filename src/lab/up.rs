@@ -265,7 +265,10 @@ impl Work {
             let given = self.given(&node.id);
             let (references, wanted, context) = (&references, &wanted, &context);
             async move {
-                let missing = references.iter().filter(|(reference, digest)| given.images.get(&reference.to_string()) != Some(&digest.to_string()));
+                let missing = references.iter().filter(|(reference, digest)| {
+                    let name = reference.to_string();
+                    !self.stock.standing.contains(&name) && given.images.get(&name) != Some(&digest.to_string())
+                });
                 let missing: Vec<Reference> = missing.map(|(reference, _)| reference.clone()).collect();
                 if missing.is_empty() {
                     return Ok(0);
