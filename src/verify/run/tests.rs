@@ -27,6 +27,7 @@ fn vocabulary() -> Vocabulary {
         entry("it passes", vocabulary::Kind::Check, |_, _| Box::pin(async { Ok(()) })),
         entry("it fails", vocabulary::Kind::Check, |scene, _| Box::pin(fails(scene))),
         entry("{int} tries are needed", vocabulary::Kind::Check, |scene, arguments| Box::pin(tries(scene, arguments))),
+        entry("it panics", vocabulary::Kind::Action, |_, _| Box::pin(async { panic!("it is broken") })),
         entry("it takes {int} ms", vocabulary::Kind::Action, |_, arguments| Box::pin(takes(arguments))),
         entry("the text is its own:", vocabulary::Kind::Check, |scene, arguments| Box::pin(own(scene, arguments))),
     ])
@@ -202,4 +203,21 @@ async fn no_more_than_asked_run_at_once() {
     assert_eq!(ran.result.expect("it ran").passed, 6);
     // Other tests of this module use the step one at a time.
     assert!(MOST.load(Ordering::SeqCst) <= 2 + 3, "{}", MOST.load(Ordering::SeqCst));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_hold_fails_when_it_stops_to_hold() {
+    let feature = "Feature: F\n  Scenario: holds\n    Then consistently for 300 ms it passes\n\n  \
+                   Scenario: breaks\n    Then consistently for 1 second it fails\n";
+    let ran = simply(feature).await;
+    assert_eq!(ran.result.as_ref().expect("it ran"), &Totals { passed: 1, failed: 1, skipped: 0 });
+    assert!(ran.named("holds").elapsed >= Duration::from_millis(300));
+    assert!(ran.error("breaks").contains("\n  not for 1s: after 0.0 s 1 of 2 is there"), "{}", ran.error("breaks"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_a_step_is_a_failure_that_is_told() {
+    let ran = simply("Feature: F\n  Scenario: odd\n    Given it panics\n    Then it passes\n").await;
+    assert_eq!(ran.result.as_ref().expect("it ran").failed, 1);
+    assert!(ran.error("odd").contains("the step is faulty: it is broken"), "{}", ran.error("odd"));
 }
