@@ -25,6 +25,21 @@ macro_rules! step {
 }
 use step;
 
+/// Makes an entry of a function `fn(&Scene, &Arguments) -> Result<(), Unmet>` that judges what the
+/// scenario has already: waiting would not change it.
+macro_rules! judgement {
+    ($subject:literal, $pattern:literal, $run:ident, $meaning:literal) => {
+        crate::verify::vocabulary::Entry {
+            subject: $subject,
+            pattern: $pattern,
+            meaning: $meaning,
+            kind: crate::verify::vocabulary::Kind::Check,
+            run: |scene, arguments| Box::pin(std::future::ready($run(scene, &arguments))),
+        }
+    };
+}
+use judgement;
+
 /// Every step there is.
 ///
 /// # Errors
