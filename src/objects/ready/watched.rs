@@ -53,10 +53,13 @@ impl Pods {
         let name = object.metadata.name.clone().unwrap_or_default();
         // A map with text as keys becomes JSON without fail.
         let Ok(pod) = serde_json::to_value(object) else { return };
-        let now = trouble(&pod).map(|trouble| (name.clone(), trouble.container, trouble.class));
-        self.since.retain(|key, _| key.0 != name || Some(key) == now.as_ref());
-        if let Some(key) = now {
-            self.since.entry(key).or_insert_with(Instant::now);
+        // A container that crashes is now waiting, now running, now ended: its trouble lasts until
+        // the pod is ready.
+        if is_ready(&pod) {
+            self.since.retain(|key, _| key.0 != name);
+        }
+        if let Some(trouble) = trouble(&pod) {
+            self.since.entry((name.clone(), trouble.container, trouble.class)).or_insert_with(Instant::now);
         }
         self.pods.insert(name, pod);
     }
@@ -85,6 +88,11 @@ impl Pods {
     }
 }
 
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
 /// Whether a label selector takes a pod; `{"name": …}` takes the pod of that name.
 fn selects(selector: &Value, name: &str, pod: &Value) -> bool {
     if let Some(wanted) = selector["name"].as_str() {
@@ -107,8 +115,8 @@ fn selects(selector: &Value, name: &str, pod: &Value) -> bool {
         })
 }
 
-/// The newest warning about an object of this name.
-pub(super) async fn last_warning(api: &Api, namespace: &str, name: &str) -> Option<String> {
+/// The newest warning about an object of this name: its reason and message.
+pub(super) async fn last_warning(api: &Api, namespace: &str, name: &str) -> Option<(String, String)> {
     let requests: kube::Api<CoreEvent> = kube::Api::namespaced(api.client().clone(), namespace);
     let params = ListParams::default().fields(&format!("involvedObject.name={name},type=Warning"));
     // Only a help to whoever reads the error: it must not take long, and may be missing.
@@ -117,5 +125,5 @@ pub(super) async fn last_warning(api: &Api, namespace: &str, name: &str) -> Opti
         event.last_timestamp.as_ref().map(|time| time.0).or(event.event_time.as_ref().map(|time| time.0))
     };
     let newest = events.items.into_iter().max_by_key(|event| time(event))?;
-    Some(format!("{}: {}", newest.reason.unwrap_or_default(), newest.message.unwrap_or_default().trim()))
+    Some((newest.reason.unwrap_or_default(), newest.message.unwrap_or_default().trim().to_owned()))
 }
