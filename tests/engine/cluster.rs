@@ -158,6 +158,7 @@ async fn a_cluster_from_nothing_to_a_pod_of_the_labs_registry() {
     assert!(begin.elapsed() < Duration::from_secs(2));
 
     others_are_refused(&bench, &wanted).await;
+    after_a_restart(&bench, &provider, &wanted).await;
     assert!(provider.delete(&bench.progress).await.expect("removable"));
     assert!(!provider.delete(&bench.progress).await.expect("nothing to do"));
     assert_eq!(provider.state().await.expect("it answers"), State::Absent);
@@ -166,6 +167,28 @@ async fn a_cluster_from_nothing_to_a_pod_of_the_labs_registry() {
     assert!(!registry_container::remove(&bench.docker, &lab).await.expect("nothing to do"));
     assert!(bench.docker.inspect_volume(&registry_container::name(&lab)).await.is_err());
     bench.docker.remove_image(&name, None::<RemoveImageOptions>, None).await.expect("removable");
+}
+
+/// The machine was restarted and somebody tidied up: the same call brings all of it back.
+async fn after_a_restart(bench: &Bench, provider: &Kind, wanted: &Wanted) {
+    let nodes = provider.nodes().await.expect("it answers");
+    let options = bollard::query_parameters::KillContainerOptions::default();
+    bench.docker.kill_container(&nodes[0].id, Some(options)).await.expect("killed");
+    let begin = Instant::now();
+    // The engine starts a killed node once by itself, which is as good.
+    while provider.nodes().await.expect("it answers")[0].running {
+        if begin.elapsed() > Duration::from_secs(3) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    fs_err::remove_file(provider.kubeconfig()).expect("removable");
+    let ensured = cluster::ensure(provider, wanted, false, &bench.progress, &bench.cancel).await.expect("it is there");
+    mark(begin, &format!("after a restart: {ensured:?}"));
+    private(&provider.kubeconfig());
+    let client = cluster::client(&provider.kubeconfig()).await.expect("a kubeconfig");
+    ready::wait(&client, &bench.docker, &nodes, LIMIT, &bench.progress, &bench.cancel).await.expect("it gets ready");
+    mark(begin, "ready after a restart");
 }
 
 fn private(path: &Utf8Path) {
