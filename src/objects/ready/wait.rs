@@ -135,7 +135,10 @@ type Subject = Option<(String, String)>;
 async fn with_event(api: &Api, subject: Subject, cause: String) -> String {
     let Some((namespace, name)) = subject else { return cause };
     match super::watched::last_warning(api, &namespace, &name).await {
-        Some(event) if !cause.contains(&event) => format!("{cause}; last event: {event}"),
+        // Most events say what the status says.
+        Some((reason, message)) if !cause.contains(message.trim_start_matches("Error: ")) => {
+            format!("{cause}; last event: {reason}: {message}")
+        }
         _ => cause,
     }
 }
