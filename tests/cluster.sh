@@ -57,6 +57,8 @@ istiolab() { "$ISTIOLAB" "$@"; }
 leftovers() {
   docker ps --all --filter label=istiolab.dev/lab=quickstart --format '{{.Names}}'
   docker ps --all --filter label=io.x-k8s.kind.cluster=quickstart --format '{{.Names}}'
+  docker network ls --filter label=istiolab.dev/lab=quickstart --format 'network {{.Name}}'
+  docker volume ls --filter label=istiolab.dev/lab=quickstart --format 'volume {{.Name}}'
 }
 
 nothing_left() {

@@ -1,17 +1,60 @@
 //! `istiolab run`.
 
+use serde::Serialize;
+
 use super::Context;
-use crate::error::{Failure, Kind};
+use super::doctor::mend;
+use super::test::{Choice, verdict};
+use super::up::Making;
+use crate::error::Failure;
+use crate::plan::event::Progress;
+use crate::verify::Totals;
 
 /// Bring the lab up, run its scenarios, report
+///
+/// With --yes, what this machine lacks is installed first, as `doctor --fix` does.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    #[command(flatten)]
+    making: Making,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+/// What came of it, for programs.
+#[derive(Debug, Serialize)]
+struct Ran {
+    lab: String,
+    kubeconfig: String,
+    scenarios: Totals,
+}
 
 impl Args {
-    #[expect(clippy::unused_async, reason = "its work is to come")]
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self {} = self;
         let lab = context.lab()?;
-        Err(Failure::new(Kind::Unexpected, format!("`run` of `{}` is not there yet", lab.name)))
+        let work = |progress: Progress| {
+            let (lab, Self { making, choice }) = (&lab, self);
+            async move {
+                if context.global.yes {
+                    mend(context, &progress).await?.verdict()?;
+                }
+                making.make(lab, context, &progress).await?;
+                choice.test(lab, context, &progress).await
+            }
+        };
+        let scenarios = context.report(Some(&lab), work).await?;
+        let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig").into_string();
+        let file = &lab.file;
+        let text = format!(
+            "{scenarios}\n\n\
+             The lab `{}` stays up. To look at it:\n  \
+               istiolab status -f {file}\n  \
+               export KUBECONFIG={kubeconfig}\n\
+             To take it down:\n  \
+               istiolab down -f {file}",
+            lab.name
+        );
+        context.print(&Ran { lab: lab.name.clone(), kubeconfig, scenarios }, text)?;
+        verdict(scenarios)
     }
 }

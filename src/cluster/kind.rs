@@ -12,7 +12,7 @@ use futures::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::record::{Phase, Record, delete_file, write_private};
-use super::{Error, Node, Provider, State, Wanted, config, orphan};
+use super::{Error, Node, Provider, State, Wanted, config, network, orphan};
 use crate::error::{Failure, Kind as FailureKind};
 use crate::images::engine;
 use crate::plan::event::Progress;
@@ -67,13 +67,13 @@ impl Kind {
     }
 
     /// Ends what a killed run left behind, before its work and ours meet.
-    async fn end_orphans(&self, progress: &Progress) -> Result<(), Error> {
-        let Some(record) = Record::load(&self.dir)? else { return Ok(()) };
+    async fn end_orphans(&self, progress: &Progress) -> Result<usize, Error> {
+        let Some(record) = Record::load(&self.dir)? else { return Ok(0) };
         let ended = orphan::end(&self.config_file(), &record.owner).await?;
         if ended > 0 {
             progress.note(format!("Ended {ended} program(s) of an earlier run that was killed."));
         }
-        Ok(())
+        Ok(ended)
     }
 
     fn config_file(&self) -> Utf8PathBuf {
@@ -99,7 +99,11 @@ impl Provider for Kind {
     }
 
     async fn create(&self, wanted: &Wanted, progress: &Progress, cancel: &CancellationToken) -> Result<(), Error> {
-        self.end_orphans(progress).await?;
+        if self.end_orphans(progress).await? > 0 {
+            // What it asked the engine for last may just have been made, and carries its id.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            self.delete(progress).await?;
+        }
         let mut record = Record::begun(&self.name, wanted)?;
         let configuration = config::merged(wanted, &record.owner)?;
         record.save(&self.dir)?;
@@ -109,6 +113,7 @@ impl Provider for Kind {
             .command()
             .args(["create", "cluster", "--name", &self.name, "--image", &wanted.image])
             .args(["--config", file.as_str(), "--kubeconfig", self.kubeconfig().as_str()])
+            .env(network::VARIABLE, network::ensure(&self.docker, &self.name).await?)
             .limit(wanted.limit);
         progress.detail(command.line());
         let made = command.run_with(cancel, |line| {

@@ -1,6 +1,7 @@
 //! Clusters: made by a provider, recognised as one's own, prepared, and taken down again. Nothing is
 //! ever touched that istiolab did not make for this very lab.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -28,6 +29,16 @@ pub mod registry_container;
 pub const LAB_LABEL: &str = "istiolab.dev/lab";
 /// The label on everything that istiolab made and may remove; its value is `true`.
 pub const OWNED_LABEL: &str = "istiolab.dev/owned";
+
+/// The labels of everything that istiolab makes for a lab in the engine.
+fn labels(lab: &str) -> HashMap<String, String> {
+    [(LAB_LABEL, lab), (OWNED_LABEL, "true")].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+/// Whether something with the labels `found` was made for the lab.
+fn is_labelled(found: &HashMap<String, String>, lab: &str) -> bool {
+    labels(lab).iter().all(|(key, value)| found.get(key) == Some(value))
+}
 
 /// Why a cluster is not as it should be.
 #[derive(Debug, Error)]
@@ -140,6 +151,12 @@ pub enum Error {
         /// The container's name.
         name: String,
     },
+    /// A network of the name that is needed is there, and it is not this lab's.
+    #[error("a network named `{name}` is there, and it is not this lab's")]
+    ForeignNetwork {
+        /// The network's name.
+        name: String,
+    },
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
@@ -156,6 +173,10 @@ impl From<Error> for Failure {
             }
             Error::ForeignContainer { ref name } => {
                 let hint = format!("Give the lab another name, or, if the container may go, run `docker rm -f {name}`.");
+                Self::new(Kind::Refused, error).hint(hint)
+            }
+            Error::ForeignNetwork { ref name } => {
+                let hint = format!("Give the lab another name, or, if the network may go, run `docker network rm {name}`.");
                 Self::new(Kind::Refused, error).hint(hint)
             }
             Error::Changed { .. } | Error::Damaged { .. } => Self::new(Kind::Refused, error)
@@ -288,13 +309,85 @@ pub trait Provider: Send + Sync {
     fn restore_kubeconfig(&self, cancel: &CancellationToken) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
-/// Brings the cluster to what is wanted: makes it, starts it, finishes what was cut off, or finds
-/// that nothing is to be done. With `recreate`, one that was made differently or is damaged is
-/// replaced.
+/// What is to be done so that the cluster is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It must be made; nothing of that name is there.
+    Create,
+    /// It is there, and these nodes must be started.
+    Start(Vec<Node>),
+    /// It is there and runs.
+    Keep,
+}
+
+/// Finds out what is to be done for the cluster that is wanted, and removes what can't stay: what is
+/// left of a cluster whose making was cut off, and with `recreate` one that was made differently or
+/// is damaged.
 ///
 /// # Errors
 /// [`Error::Foreign`]; [`Error::Changed`] and [`Error::Damaged`] unless `recreate`; what the
 /// provider fails with.
+pub async fn claim(
+    provider: &impl Provider,
+    wanted: &Wanted,
+    recreate: bool,
+    progress: &Progress,
+) -> Result<Claim, Error> {
+    let name = provider.name().to_owned();
+    match provider.state().await? {
+        State::Foreign { why } => return Err(Error::Foreign { name, why }),
+        State::Absent => return Ok(Claim::Create),
+        State::HalfMade { .. } => {
+            progress.note(format!("Making the cluster `{name}` was cut off before; it is made anew."));
+        }
+        State::Damaged { missing, .. } if !recreate => return Err(Error::Damaged { name, missing }),
+        State::Damaged { .. } => {}
+        State::Present { nodes, record } => match record.difference(wanted)? {
+            Some(what) if !recreate => return Err(Error::Changed { name, what: what.to_owned() }),
+            Some(_) => {}
+            None => {
+                let stopped: Vec<Node> = nodes.into_iter().filter(|node| !node.running).collect();
+                return Ok(if stopped.is_empty() { Claim::Keep } else { Claim::Start(stopped) });
+            }
+        },
+    }
+    provider.delete(progress).await?;
+    Ok(Claim::Create)
+}
+
+/// Does what [`claim`] found to be done.
+///
+/// # Errors
+/// What the provider fails with.
+pub async fn fulfil(
+    provider: &impl Provider,
+    claim: &Claim,
+    wanted: &Wanted,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Ensured, Error> {
+    match claim {
+        Claim::Keep => {
+            provider.restore_kubeconfig(cancel).await?;
+            Ok(Ensured::Unchanged)
+        }
+        Claim::Start(stopped) => {
+            progress.status(format!("starting the nodes of `{}`", provider.name()));
+            provider.start(stopped).await?;
+            provider.restore_kubeconfig(cancel).await?;
+            Ok(Ensured::Started)
+        }
+        Claim::Create => {
+            provider.create(wanted, progress, cancel).await?;
+            Ok(Ensured::Created)
+        }
+    }
+}
+
+/// [`claim`] and [`fulfil`] in one.
+///
+/// # Errors
+/// Those of both.
 pub async fn ensure(
     provider: &impl Provider,
     wanted: &Wanted,
@@ -302,32 +395,8 @@ pub async fn ensure(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Ensured, Error> {
-    let name = provider.name().to_owned();
-    match provider.state().await? {
-        State::Foreign { why } => return Err(Error::Foreign { name, why }),
-        State::Absent => {}
-        State::HalfMade { .. } => {
-            progress.note(format!("Making the cluster `{name}` was cut off before; it is made anew."));
-            provider.delete(progress).await?;
-        }
-        State::Damaged { missing, .. } if !recreate => return Err(Error::Damaged { name, missing }),
-        State::Damaged { .. } => drop(provider.delete(progress).await?),
-        State::Present { nodes, record } => match record.difference(wanted)? {
-            Some(what) if !recreate => return Err(Error::Changed { name, what: what.to_owned() }),
-            Some(_) => drop(provider.delete(progress).await?),
-            None => {
-                let stopped: Vec<Node> = nodes.into_iter().filter(|node| !node.running).collect();
-                if !stopped.is_empty() {
-                    progress.status(format!("starting the nodes of `{name}`"));
-                    provider.start(&stopped).await?;
-                }
-                provider.restore_kubeconfig(cancel).await?;
-                return Ok(if stopped.is_empty() { Ensured::Unchanged } else { Ensured::Started });
-            }
-        },
-    }
-    provider.create(wanted, progress, cancel).await?;
-    Ok(Ensured::Created)
+    let claim = claim(provider, wanted, recreate, progress).await?;
+    fulfil(provider, &claim, wanted, progress, cancel).await
 }
 
 /// Waits until all the nodes of a cluster that is being made run, so that they can be prepared while
@@ -360,21 +429,32 @@ pub async fn appeared(
     }
 }
 
-/// A client of the cluster that the lab's kubeconfig names. Proxies of the environment are not used:
-/// the API server is on this machine.
+/// A client of the cluster that the lab's kubeconfig names.
 ///
 /// # Errors
 /// [`Error::Kubeconfig`].
 pub async fn client(kubeconfig: &Utf8Path) -> Result<kube::Client, Error> {
-    fn wrong<E: Into<Box<dyn std::error::Error + Send + Sync>>>(path: &Utf8Path) -> impl Fn(E) -> Error {
-        move |source| Error::Kubeconfig { path: path.to_owned(), source: source.into() }
-    }
-    let text = fs_err::tokio::read_to_string(kubeconfig).await.map_err(wrong(kubeconfig))?;
-    let file = kube::config::Kubeconfig::from_yaml(&text).map_err(wrong(kubeconfig))?;
+    let config = config(kubeconfig).await?;
+    kube::Client::try_from(config).map_err(|source| unusable(kubeconfig, source))
+}
+
+/// How to reach the cluster that the lab's kubeconfig names. Proxies of the environment are not
+/// used: the API server is on this machine.
+///
+/// # Errors
+/// [`Error::Kubeconfig`].
+pub async fn config(kubeconfig: &Utf8Path) -> Result<kube::Config, Error> {
+    let text = fs_err::tokio::read_to_string(kubeconfig).await.map_err(|source| unusable(kubeconfig, source))?;
+    let file = kube::config::Kubeconfig::from_yaml(&text).map_err(|source| unusable(kubeconfig, source))?;
     let options = kube::config::KubeConfigOptions::default();
-    let mut config = kube::Config::from_custom_kubeconfig(file, &options).await.map_err(wrong(kubeconfig))?;
+    let config = kube::Config::from_custom_kubeconfig(file, &options).await;
+    let mut config = config.map_err(|source| unusable(kubeconfig, source))?;
     config.proxy_url = None;
-    kube::Client::try_from(config).map_err(wrong(kubeconfig))
+    Ok(config)
+}
+
+fn unusable(path: &Utf8Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Kubeconfig { path: path.to_owned(), source: source.into() }
 }
 
 /// Sleeps, unless the run is interrupted.

@@ -19,7 +19,7 @@ use kube::api::{Api, Patch, PatchParams};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, LAB_LABEL, Node, OWNED_LABEL, network, pause};
+use super::{Error, Node, is_labelled, labels, network, pause};
 use crate::images::engine;
 use crate::images::registry::Client;
 
@@ -60,7 +60,7 @@ pub fn name(lab: &str) -> String {
 }
 
 /// Makes the lab's registry of the engine's image `image`, or starts it, or finds it running, and
-/// waits until it answers. It is in the network of kind's nodes. `port` is one of 127.0.0.1; `None`
+/// waits until it answers. It is in the lab's network. `port` is one of 127.0.0.1; `None`
 /// takes any free one, and keeps it. A registry of the lab with another image, port or network is
 /// replaced; its images stay.
 ///
@@ -76,7 +76,7 @@ pub async fn ensure(
     cancel: &CancellationToken,
 ) -> Result<Handle, Error> {
     let name = name(lab);
-    let network = network::ensure(docker).await?;
+    let network = network::ensure(docker, lab).await?;
     let mut created = false;
     if let Some(old) = inspect(docker, &name).await? {
         owned(&name, &old, lab)?;
@@ -163,14 +163,6 @@ pub async fn remove(docker: &Docker, lab: &str) -> Result<bool, Error> {
         removed.map_err(engine::Error::request("removing the registry's volume"))?;
     }
     Ok(container.is_some() || ours)
-}
-
-fn labels(lab: &str) -> HashMap<String, String> {
-    [(LAB_LABEL, lab), (OWNED_LABEL, "true")].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
-}
-
-fn is_labelled(found: &HashMap<String, String>, lab: &str) -> bool {
-    labels(lab).iter().all(|(key, value)| found.get(key) == Some(value))
 }
 
 fn owned(name: &str, container: &ContainerInspectResponse, lab: &str) -> Result<(), Error> {
@@ -344,7 +336,7 @@ mod tests {
         assert!(is_labelled(&labels("a"), "a"));
         assert!(!is_labelled(&labels("b"), "a"));
         let mut one = labels("a");
-        one.remove(OWNED_LABEL);
+        one.remove(super::super::OWNED_LABEL);
         assert!(!is_labelled(&one, "a"));
     }
 }

@@ -57,6 +57,7 @@ struct Work {
     provider: Arc<kind::Kind>,
     options: Options,
     journal: Mutex<Journal>,
+    claim: OnceLock<cluster::Claim>,
     registry: OnceLock<Handle>,
     api: OnceLock<Api>,
     mesh: OnceLock<mesh::Rendered>,
@@ -84,6 +85,7 @@ pub async fn up(
         docker,
         options,
         journal: Mutex::new(journal),
+        claim: OnceLock::new(),
         registry: OnceLock::new(),
         api: OnceLock::new(),
         mesh: OnceLock::new(),
@@ -107,8 +109,9 @@ fn graph(work: &Arc<Work>) -> Graph {
     step!(g, work, "engine/registry", "images", "loading the registry's image into the engine", [], load(Loaded::Registry));
     step!(g, work, "registry/start", "images", "starting the lab's registry", ["engine/registry"], start_registry());
     step!(g, work, "registry/push", "images", "pushing images to the lab's registry", ["registry/start"], push());
-    step!(g, work, "cluster/create", "cluster", "making the cluster", ["engine/node"], create());
-    step!(g, work, "nodes/registry", "images", "making the nodes pull from the lab's registry", ["engine/node", "registry/start"], mirror_nodes());
+    step!(g, work, "cluster/claim", "cluster", "looking for the lab's cluster", ["engine/node"], claim());
+    step!(g, work, "cluster/create", "cluster", "making the cluster", ["cluster/claim", "registry/start"], create());
+    step!(g, work, "nodes/registry", "images", "making the nodes pull from the lab's registry", ["cluster/claim", "registry/start"], mirror_nodes());
     step!(g, work, "nodes/images", "images", "bringing images to the nodes", ["nodes/registry", "registry/push"], pull());
     step!(g, work, "cluster/ready", "cluster", "waiting for nodes and DNS", ["cluster/create"], cluster_ready());
     step!(g, work, "namespaces", "cluster", "making namespaces", ["cluster/create"], namespaces());
@@ -182,22 +185,29 @@ impl Work {
         let client = registry::Client::new(&self.registry()?.url()).map_err(Failure::from)?;
         let targets = self.references()?.into_iter().map(|(reference, digest)| Target {
             digest,
-            repository: reference.repository().to_owned(),
-            tag: reference.tag().unwrap_or("latest").to_owned(),
+            repository: reference.mirrored_repository(),
+            tag: reference.tag_or_default().to_owned(),
         });
         let targets: Vec<Target> = targets.collect();
         let pushed = Session::new(self.stock.store.clone(), client).push_all(&targets, &context.progress, &context.cancel).await?;
-        if pushed.unchanged == pushed.images {
+        if pushed.images == 0 {
             return Ok(Outcome::Unchanged);
         }
         let megabytes = pushed.traffic.sent / 1_000_000;
-        Ok(Outcome::done(format!("{} images, {} blobs, {megabytes} MB", pushed.images - pushed.unchanged, pushed.blobs)))
+        Ok(Outcome::done(format!("{} images, {} blobs, {megabytes} MB", pushed.images, pushed.blobs)))
     }
 
-    async fn create(&self, context: Context) -> Result<Outcome, Failure> {
+    /// Finds out what is there and removes what can't stay, before anything is done to the nodes.
+    async fn claim(&self, context: Context) -> Result<Outcome, Failure> {
+        let claim = cluster::claim(self.provider.as_ref(), &self.wanted().await?, self.options.recreate, &context.progress).await?;
+        drop(self.claim.set(claim));
+        Ok(Outcome::Unchanged)
+    }
+
+    async fn wanted(&self) -> Result<Wanted, Failure> {
         let image_id = engine::id(&self.docker, &self.stock.node).await?.unwrap_or_default();
         let nodes = self.site.lab.cluster.nodes;
-        let wanted = Wanted {
+        Ok(Wanted {
             image: self.stock.node.clone(),
             image_id,
             control_planes: nodes.control_planes,
@@ -205,8 +215,13 @@ impl Work {
             own_network: true,
             config: self.site.lab.cluster.config.clone(),
             limit: self.options.limit,
-        };
-        let ensured = cluster::ensure(self.provider.as_ref(), &wanted, self.options.recreate, &context.progress, &context.cancel).await?;
+        })
+    }
+
+    async fn create(&self, context: Context) -> Result<Outcome, Failure> {
+        let claim = self.claim.get().ok_or_else(|| Failure::new(Kind::Unexpected, "the cluster was not looked for"))?;
+        let ensured = cluster::fulfil(self.provider.as_ref(), claim, &self.wanted().await?, &context.progress, &context.cancel).await?;
+        let nodes = self.site.lab.cluster.nodes;
         let client = cluster::client(&self.provider.kubeconfig()).await?;
         drop(self.api.set(Api::new(client)));
         Ok(match ensured {
@@ -235,7 +250,6 @@ impl Work {
             if given.registry == url && given.upstreams == upstreams && !registry.created {
                 continue;
             }
-            registry_container::connect(&self.docker, registry, std::slice::from_ref(node)).await?;
             mirror::configure(&self.docker, &node.name, &url, &upstreams).await?;
             self.give(&node.id, Given { registry: url, upstreams: upstreams.clone(), ..given })?;
             outcome = Outcome::done(upstreams.iter().cloned().collect::<Vec<_>>().join(", "));

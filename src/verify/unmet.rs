@@ -31,9 +31,9 @@ pub enum Unmet {
     /// Objects could not be read, found or changed.
     #[error(transparent)]
     Objects(#[from] crate::objects::Error),
-    /// Injection failed.
-    #[error("{}", .0.lines().join(": "))]
-    Injection(crate::error::Failure),
+    /// Injection by hand failed.
+    #[error(transparent)]
+    Injection(#[from] crate::mesh::Error),
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,

@@ -186,7 +186,7 @@ impl<'a> Waiting<'a> {
     async fn new(api: &'a Api, objects: &[ObjectRef], grace: Grace, begin: Instant) -> Result<Self, Error> {
         let mut groups: BTreeMap<(String, String, Option<String>), (Served, Vec<ObjectRef>)> = BTreeMap::new();
         for object in objects {
-            if rules::is_always_ready(object.group(), &object.kind) {
+            if rules::is_always_ready(object.group(), &object.kind) || api.serves_definition(object).await {
                 continue;
             }
             let Some(served) = api.served(object.group(), object.version(), &object.kind).await? else {

@@ -116,7 +116,13 @@ async fn through_gateway(scene: &mut Scene, arguments: Arguments) -> Result<(), 
             }
         }
     }
-    scene.sent.push(Sent { from: GATEWAY.to_owned(), to: format!("GET {text}"), request_id: id, report });
+    let mut sent = Sent { from: GATEWAY.to_owned(), to: format!("GET {text}"), request_id: id, report };
+    // To a gateway we are the outside, whose ids it replaces by its own; the demo application tells
+    // which one it got.
+    if let Ok(Value::String(id)) = sent.field("headers.x-request-id") {
+        sent.request_id = id;
+    }
+    scene.sent.push(sent);
     Ok(())
 }
 
