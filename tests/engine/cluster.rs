@@ -22,7 +22,7 @@ use kube::Api;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{docker, folder, image, layer, needed, program};
+use crate::fixture::{docker, folder, image, layer, loaded, needed, program};
 
 const LIMIT: Duration = Duration::from_mins(4);
 
@@ -44,8 +44,7 @@ impl Bench {
         let kind = needed(test, program("ISTIOLAB_TEST_KIND", &["kind"]))?;
         let node_image =
             std::env::var("ISTIOLAB_TEST_NODE_IMAGE").unwrap_or_else(|_| "istiolab.local/kind/node:v1.34.4".to_owned());
-        let there = engine::id(&docker, &node_image).await.ok().flatten();
-        needed(test, there.ok_or_else(|| format!("the engine has no image {node_image}")))?;
+        needed(test, loaded(&docker, &node_image).await)?;
         let prefix = std::env::var("ISTIOLAB_TEST_PREFIX").unwrap_or_else(|_| "istiolab-test".to_owned());
         let (guard, dir) = folder();
         let name = format!("{prefix}-{}-{}", test.replace(' ', "-"), std::process::id());
