@@ -39,7 +39,7 @@ impl Workshop<'_> {
         let kept = wanted.iter().filter(|(package, _)| {
             !below.contains(package.as_str()) && !debian.without.iter().any(|without| without == *package)
         });
-        let mut made_of = Vec::new();
+        let mut sources = Vec::new();
         let mut tars = Vec::new();
         for (package, file) in kept {
             let tar = dir.join(format!("{package}.tar"));
@@ -48,14 +48,14 @@ impl Workshop<'_> {
             self.run(package, Command::new("sh").args(["-c", unpack, "sh", deb.as_str(), tar.as_str()])).await?;
             tars.push(tar);
             let version = file.split('_').nth(1).unwrap_or_default().replace("%3a", ":");
-            made_of.push(format!("debian {package} {version}"));
+            sources.push(format!("debian {package} {version}"));
         }
         let path = self.work.join(name);
         let (to, base) = (path.clone(), debian.above.is_none());
         tokio::task::spawn_blocking(move || merge(&tars, base, &to))
             .await
             .map_err(|panic| Error::write(&path, panic.into()))??;
-        Ok(Made { path, archive: true, made_of })
+        Ok(Made { path, archive: true, sources })
     }
 }
 
