@@ -15,9 +15,9 @@ Feature: Traces in Zipkin
     Then every request is answered with status 200
     And eventually within 15 seconds the trace of the request from "the ingress gateway" spans "istio-ingressgateway.istio-system, frontend.demo, backend.demo"
 
-  @requires(manual)
+  @requires(untraced)
   Scenario: Where sampling is off there is no trace
-    When "first-istio" in namespace "manual" sends 3 requests to "http://frontend.demo:8080/untraced/${unique}"
+    When "first-istio" in namespace "untraced" sends 3 requests to "http://frontend.demo:8080/untraced/${unique}"
     Then every request is answered with status 200
     When "client" in namespace "demo" sends 1 request to "http://frontend:8080/after/${unique}"
     Then eventually within 15 seconds the trace of the request from "client" spans "client.demo, frontend.demo, backend.demo"

@@ -2,8 +2,8 @@
 //! is octal, `<<` merges. Stricter than kubectl in one point: a key that stands twice is an error.
 
 mod node;
+mod write;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::error::{Failure, Kind};
 
 pub use node::{Entry, Node, Tree};
+pub use write::to_string;
 
 /// One document of a YAML stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,20 +98,6 @@ pub fn from_str<T: DeserializeOwned>(text: &str, source: &str) -> Result<T, Erro
     let mut options = options();
     options.no_schema = true;
     serde_saphyr::from_str_with_options(text, options).map_err(|error| read_error(&error, source))
-}
-
-/// Writes a value so that kubectl, and any reader of YAML 1.1, reads it back unchanged: text that looks
-/// like something else is quoted.
-///
-/// # Errors
-/// [`Error::Write`] if the value has no YAML form.
-pub fn to_string<T: Serialize>(value: &T) -> Result<String, Error> {
-    let mut options = serde_saphyr::SerializerOptions::default();
-    // A folded text loses its line breaks in other readers' hands; a literal one does not.
-    options.min_fold_chars = usize::MAX;
-    options.folded_wrap_chars = usize::MAX;
-    options.no_lang_directive = true;
-    serde_saphyr::to_string_with_options(value, options).map_err(|error| Error::Write { message: error.to_string() })
 }
 
 fn options() -> serde_saphyr::Options {

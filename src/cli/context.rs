@@ -64,7 +64,8 @@ impl Context {
     where
         Fut: Future<Output = Result<T, Failure>>,
     {
-        report::around(self.sinks(lab), |progress| self.limited(work(progress))).await
+        // On the heap: a whole run is one large future.
+        report::around(self.sinks(lab), |progress| self.limited(Box::pin(work(progress)))).await
     }
 
     /// Asks `work` to stop when the time has passed, and says so if it then did.

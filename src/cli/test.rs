@@ -3,9 +3,9 @@
 use super::Context;
 use crate::cluster;
 use crate::error::{Failure, Kind};
-use crate::plan::event::Progress;
+use crate::plan::event::{Outcome, Progress, What};
 use crate::spec::Lab;
-use crate::verify::{self, Totals};
+use crate::verify::{self, Options, Totals};
 
 /// Run the lab's scenarios
 #[derive(Debug, clap::Args)]
@@ -15,18 +15,18 @@ pub(super) struct Args {
 }
 
 /// Which scenarios run, and how; shared with `run`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(super) struct Choice {
-    /// Only scenarios whose tags match, such as '@prometheus and not @slow'
+    /// Only scenarios whose tags answer this expression, such as '@mtls and not @slow'
     #[arg(long, value_name = "EXPRESSION")]
     tags: Option<String>,
-    /// Only scenarios with these words in `Feature: scenario`
+    /// Only scenarios with these words in 'Feature: scenario'
     #[arg(long, value_name = "WORDS")]
     name: Option<String>,
-    /// How many scenarios run at once [default: what the lab file says]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
-    parallel: Option<u8>,
-    /// Begin no scenario after one failed
+    /// How many scenarios run at once [default: the lab's]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64))]
+    parallel: Option<u16>,
+    /// Begin no scenario after one has failed
     #[arg(long)]
     fail_fast: bool,
 }
@@ -34,10 +34,8 @@ pub(super) struct Choice {
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let lab = context.lab()?;
-        let work = |progress: Progress| {
-            let (lab, choice) = (&lab, self.choice);
-            async move { choice.test(lab, context, &progress).await }
-        };
+        let (choice, tested) = (self.choice, &lab);
+        let work = |progress| async move { choice.test(tested, context, &progress).await };
         let totals = context.report(Some(&lab), work).await?;
         context.print(&totals, totals)?;
         verdict(totals)
@@ -45,19 +43,37 @@ impl Args {
 }
 
 impl Choice {
-    /// Runs the chosen scenarios against the lab, which must be up.
-    pub(super) async fn test(self, lab: &Lab, context: &Context, progress: &Progress) -> Result<Totals, Failure> {
+    /// Runs the chosen scenarios as a phase of their own against the lab, which must be up.
+    pub(super) async fn test(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<Totals, Failure> {
+        let progress = progress.for_step("scenarios");
+        let title = "running the scenarios".to_owned();
+        progress.emit(What::StepStarted { phase: "scenarios".to_owned(), title });
+        let begin = std::time::Instant::now();
+        let result = self.run(lab, context, &progress).await;
+        let outcome = match &result {
+            Ok(totals) if totals.failed == 0 => Outcome::done(totals.to_string()),
+            Ok(totals) => Outcome::Failed { error: totals.to_string() },
+            Err(failure) if failure.kind == Kind::Interrupted => Outcome::Cancelled,
+            Err(failure) => Outcome::Failed { error: failure.lines().join(": ") },
+        };
+        progress.emit(What::StepFinished { outcome, elapsed: begin.elapsed() });
+        result
+    }
+
+    async fn run(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<Totals, Failure> {
         let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig");
         if !kubeconfig.is_file() {
             return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up", lab.name))
                 .hint("Run `istiolab up` first, or `istiolab run`, which does both."));
         }
+        let options = Options {
+            tags: self.tags.clone().or_else(|| lab.features.tags.clone()),
+            name: self.name.clone(),
+            parallel: self.parallel.map_or(lab.features.parallel, usize::from),
+            fail_fast: self.fail_fast,
+            ..Options::of(lab)
+        };
         let config = cluster::config(&kubeconfig).await?;
-        let mut options = verify::Options::of(lab);
-        options.tags = self.tags.or(options.tags);
-        options.name = self.name;
-        options.parallel = self.parallel.map_or(options.parallel, usize::from);
-        options.fail_fast = self.fail_fast;
         verify::run(config, options, progress, &context.cancel).await
     }
 }

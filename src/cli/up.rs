@@ -9,7 +9,7 @@ use super::Context;
 use crate::error::Failure;
 use crate::lab::site::Site;
 use crate::lab::up::{Options, up};
-use crate::plan::event::Progress;
+use crate::plan::event::{Progress, What};
 use crate::spec::Lab;
 
 /// How long a step may take, where `--timeout` does not bound the whole.
@@ -53,6 +53,9 @@ impl Making {
     pub(super) async fn make(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<(), Failure> {
         let site = Arc::new(Site::open(lab.clone(), &context.paths)?);
         let stock = site.stock(progress, &context.cancel).await?;
+        for (name, digest) in &stock.images {
+            progress.emit(What::Image { name: name.clone(), digest: digest.to_string() });
+        }
         let limit = context.global.timeout.unwrap_or(STEP_LIMIT);
         let options = Options { recreate: self.recreate, limit };
         up(site, stock, options, progress, &context.cancel).await.map(drop)

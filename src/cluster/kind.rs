@@ -2,6 +2,7 @@
 //! through the engine, so that only containers known to be the lab's are ever touched.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::ContainerSummaryStateEnum;
@@ -151,6 +152,19 @@ impl Provider for Kind {
 
     fn kubeconfig(&self) -> Utf8PathBuf {
         self.dir.join("kubeconfig")
+    }
+
+    async fn restore_kubeconfig(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        let path = self.kubeconfig();
+        if path.exists() {
+            return Ok(());
+        }
+        let asked = self.command().args(["get", "kubeconfig", "--name", &self.name]).limit(Duration::from_mins(1));
+        let output = asked.run(cancel).await.map_err(|source| match source {
+            process::Error::Cancelled { .. } => Error::Interrupted,
+            source => Error::Kubeconfig { path: path.clone(), source: Box::new(source) },
+        })?;
+        write_private(&path, output.stdout.as_bytes())
     }
 }
 

@@ -304,6 +304,8 @@ pub trait Provider: Send + Sync {
     fn nodes(&self) -> impl Future<Output = Result<Vec<Node>, Error>> + Send;
     /// The lab's own kubeconfig file, readable for its owner alone.
     fn kubeconfig(&self) -> Utf8PathBuf;
+    /// Writes that file again if it is gone.
+    fn restore_kubeconfig(&self, cancel: &CancellationToken) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
 /// What is to be done so that the cluster is there.
@@ -364,10 +366,14 @@ pub async fn fulfil(
     cancel: &CancellationToken,
 ) -> Result<Ensured, Error> {
     match claim {
-        Claim::Keep => Ok(Ensured::Unchanged),
+        Claim::Keep => {
+            provider.restore_kubeconfig(cancel).await?;
+            Ok(Ensured::Unchanged)
+        }
         Claim::Start(stopped) => {
             progress.status(format!("starting the nodes of `{}`", provider.name()));
             provider.start(stopped).await?;
+            provider.restore_kubeconfig(cancel).await?;
             Ok(Ensured::Started)
         }
         Claim::Create => {

@@ -25,6 +25,8 @@ pub struct Facts {
     pub engine_host: String,
     /// The version line of each program that was found; `None` for those that were not.
     pub tools: BTreeMap<&'static str, Option<String>>,
+    /// Whether the keys are there that Debian's packages are checked with.
+    pub debian_keys: bool,
     /// `fs.inotify.max_user_instances`.
     pub inotify_instances: Option<u64>,
     /// `fs.inotify.max_user_watches`.
@@ -92,19 +94,20 @@ pub struct Disk {
     pub free: Option<u64>,
 }
 
-/// The programs that are looked for, and how each says its version. Maven is not asked: it takes a
+/// The programs that are looked for, and how each says its version. Some are not asked: Java's take a
 /// second to say it.
-const TOOLS: [(&str, &[&str]); 13] = [
+const TOOLS: [(&str, &[&str]); 14] = [
     ("docker", &["docker", "--version"]),
     ("dockerd", &["dockerd", "--version"]),
     ("iptables", &["iptables", "--version"]),
     ("go", &["go", "version"]),
     ("java", &["java", "--version"]),
-    ("jlink", &["jlink", "--version"]),
+    ("jlink", &[]),
     ("mvn", &[]),
     ("python3", &["python3", "--version"]),
     ("pip", &["python3", "-m", "pip", "--version"]),
-    ("debootstrap", &["debootstrap", "--version"]),
+    ("apt-get", &[]),
+    ("dpkg-deb", &[]),
     ("cargo", &["cargo", "--version"]),
     ("gcc", &["gcc", "--version"]),
     ("kind", &["kind", "--version"]),
@@ -130,6 +133,7 @@ pub async fn gather(options: &Options, cancel: &CancellationToken) -> Facts {
         engine_trouble,
         engine_host: engine::host(),
         tools,
+        debian_keys: Utf8Path::new("/usr/share/keyrings/debian-archive-keyring.gpg").exists(),
         inotify_instances: number("/proc/sys/fs/inotify/max_user_instances"),
         inotify_watches: number("/proc/sys/fs/inotify/max_user_watches"),
         memory: available_memory(&text("/proc/meminfo")),

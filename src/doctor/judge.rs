@@ -216,14 +216,30 @@ fn toolchains(facts: &Facts) -> Vec<Check> {
     vec![
         go(facts),
         need("java", 17, "install a Java development kit", &["default-jdk-headless"]),
-        need("jlink", 17, "install a Java development kit", &["default-jdk-headless"]),
+        need("jlink", 0, "install a Java development kit", &["default-jdk-headless"]),
         need("mvn", 0, "install Maven", &["maven"]),
         need("python3", 3, "install Python with pip", &["python3", "python3-pip"]),
         need("pip", 0, "install Python with pip", &["python3", "python3-pip"]),
-        need("debootstrap", 0, "install debootstrap", &["debootstrap"]),
+        debian_packages(facts),
         need("gcc", 0, "install a C compiler", &["gcc", "libc6-dev"]),
         cargo(facts),
     ]
+}
+
+/// Images stand on Debian's packages, which are fetched and unpacked by Debian's own programs.
+fn debian_packages(facts: &Facts) -> Check {
+    let name = "debian packages";
+    let mut missing: Vec<&str> =
+        ["apt-get", "dpkg-deb"].into_iter().filter(|program| tool(facts, program).is_none()).collect();
+    if !facts.debian_keys {
+        missing.push("debian-archive-keyring.gpg");
+    }
+    if missing.is_empty() {
+        return good(name, "apt, dpkg and Debian's keys are there");
+    }
+    let packages = &["apt", "dpkg", "debian-archive-keyring"];
+    let wanted = Wanted { what: "install what reads Debian's packages", packages, from_trixie: false };
+    check(name, Status::Fail, format!("{} not found", missing.join(", "))).with(remedy::packages(&facts.system, wanted))
 }
 
 fn go(facts: &Facts) -> Check {

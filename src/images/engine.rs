@@ -66,6 +66,8 @@ impl Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
+            Error::Unreachable { ref source, .. } if is_forbidden(source) => Self::new(Kind::Unavailable, error)
+                .hint("This user may not use the engine: `sudo usermod -aG docker \"$USER\"`, then log in anew."),
             Error::Unreachable { .. } => Self::new(Kind::Unavailable, error)
                 .hint("Start it, or run `istiolab doctor --fix`, which installs and starts Docker on Debian.")
                 .hint("If it listens elsewhere, say where by DOCKER_HOST."),
@@ -75,6 +77,11 @@ impl From<Error> for Failure {
             Error::Store { name, source } => Self::from(source).context(format!("reading {name} from the image store")),
         }
     }
+}
+
+fn is_forbidden(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.to_string().contains("ermission denied"))
 }
 
 fn is_connection_lost(error: &Error) -> bool {
@@ -96,10 +103,17 @@ pub fn host() -> String {
 /// # Errors
 /// [`Error::Unreachable`].
 pub async fn connect() -> Result<Docker, Error> {
-    let host = host();
-    let unreachable = |source| Error::Unreachable { host: host.clone(), source };
-    let docker = Docker::connect_with_host(&host).map_err(unreachable)?;
-    docker.negotiate_version().await.map_err(|source| Error::Unreachable { host: host.clone(), source })
+    connect_to(&host()).await
+}
+
+/// As [`connect`], to the engine at `host`, written as in `DOCKER_HOST`.
+///
+/// # Errors
+/// [`Error::Unreachable`].
+pub async fn connect_to(host: &str) -> Result<Docker, Error> {
+    let unreachable = |source| Error::Unreachable { host: host.to_owned(), source };
+    let docker = Docker::connect_with_host(host).map_err(unreachable)?;
+    docker.negotiate_version().await.map_err(unreachable)
 }
 
 /// The digests by which an engine may know the image: of its configuration, or, where images are
@@ -214,5 +228,48 @@ impl Write for Pipe {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_is_down_is_said_with_its_address() {
+        let error = connect_to("unix:///nonexistent/docker.sock").await.expect_err("nobody there");
+        let failure = Failure::from(error);
+        assert_eq!(failure.kind, Kind::Unavailable);
+        let text = failure.to_string();
+        assert!(
+            text.starts_with("error: the container engine at unix:///nonexistent/docker.sock does not answer"),
+            "{text}"
+        );
+        assert!(text.contains("doctor --fix"), "{text}");
+        assert!(matches!(connect_to("gopher://x").await, Err(Error::Unreachable { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_dies_in_the_middle_is_told_from_one_that_refuses() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let host = format!("tcp://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            // The first question, for the version, is answered; then it dies.
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            let body = r#"{"ApiVersion":"1.45"}"#;
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(answer.as_bytes()).await.expect("written");
+        });
+        let docker = connect_to(&host).await.expect("it answered once");
+        let failure = Failure::from(id(&docker, "a").await.expect_err("it died"));
+        assert_eq!(failure.kind, Kind::Unavailable);
+        assert!(failure.hints[0].contains("went away"), "{failure}");
     }
 }

@@ -36,9 +36,9 @@ pub struct Target {
 /// What pushing did, exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Pushed {
-    /// Images that were put.
+    /// Images that are in the registry now.
     pub images: u64,
-    /// Images that were there already.
+    /// Those of them that were there before.
     pub unchanged: u64,
     /// Blobs sent.
     pub blobs: u64,
@@ -138,7 +138,9 @@ impl Shared {
                 // Somebody may have found out before.
                 drop(self.home(&blob.digest).set(target.repository.clone()));
             }
-            self.counts().unchanged += 1;
+            let mut counts = self.counts();
+            counts.images += 1;
+            counts.unchanged += 1;
             return Ok(false);
         }
         let mut running = JoinSet::new();

@@ -310,13 +310,13 @@ impl Client {
             self.counters.requests.fetch_add(1, Ordering::Relaxed);
             let result = fill(self.http.request(method.clone(), url.clone())).send().await;
             let wait = match &result {
-                Ok(answer) if may_pass(answer.status()) => asked_pause(answer.headers()).unwrap_or(pause),
-                Err(error) if error.is_connect() || error.is_request() => pause,
-                _ => Duration::ZERO,
+                Ok(answer) if may_pass(answer.status()) => Some(asked_pause(answer.headers()).unwrap_or(pause)),
+                Err(error) if error.is_connect() || error.is_request() => Some(pause),
+                _ => None,
             };
-            if wait.is_zero() || attempt == TRIES {
+            let Some(wait) = wait.filter(|_| attempt < TRIES) else {
                 return result.map_err(|source| self.unreachable(&method, url, source));
-            }
+            };
             tokio::time::sleep(wait.min(LONGEST_PAUSE)).await;
             pause *= 3;
         }
@@ -381,29 +381,4 @@ fn detail(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_a_host_without_a_path() {
-        assert!(Client::new("http://127.0.0.1:5000").is_ok());
-        for text in ["127.0.0.1:5000", "ftp://a", "http://a/b", "", "http://a/?b"] {
-            assert!(matches!(Client::new(text), Err(Error::Address { .. })), "{text}");
-        }
-    }
-
-    #[test]
-    fn errors_of_registries_become_one_line() {
-        let text = r#"{"errors":[{"code":"DIGEST_INVALID","message":"provided digest did not match"},{"code":"X","message":"y","detail":{"a":1}}]}"#;
-        assert_eq!(detail(text), r#"DIGEST_INVALID provided digest did not match; X y ({"a":1})"#);
-        assert_eq!(detail(" no JSON \n"), "no JSON");
-    }
-
-    #[tokio::test]
-    async fn nobody_there_is_said_with_address_and_path() {
-        // Port 9 (discard) of loopback: nobody listens there.
-        let error = Client::new("http://127.0.0.1:9").expect("an address").ping().await.expect_err("nobody there");
-        assert!(error.to_string().starts_with("the registry at http://127.0.0.1:9/ does not answer"), "{error}");
-        assert_eq!(Failure::from(error).kind, Kind::Unavailable);
-    }
-}
+mod tests;

@@ -23,6 +23,8 @@ use crate::spec::{Addon, Application, Lab};
 
 /// The part with the node image, whose version is Kubernetes'.
 const NODE: &str = "node";
+/// The part with a node image that has the images of common labs inside.
+const FULL_NODE: &str = "node-lab";
 /// The part with Istio's images and `istioctl`.
 const ISTIO: &str = "istio";
 /// The part with the `kind` program.
@@ -56,6 +58,8 @@ pub struct Stock {
     pub images: BTreeMap<String, Digest>,
     /// The node image's full name.
     pub node: String,
+    /// Images that stand in the node image, by their full names.
+    pub standing: BTreeSet<String>,
     /// The registry image's full name.
     pub registry: String,
     /// The `kind` program.
@@ -101,7 +105,8 @@ impl Site {
         let version =
             |part: &str| recipes.iter().find(|recipe| recipe.name == part).map(|recipe| recipe.version.as_str());
         self.check_version("cluster.kubernetes", &self.lab.cluster.kubernetes, version(NODE))?;
-        let mut wanted = BTreeSet::from([NODE, KIND, REGISTRY].map(str::to_owned));
+        let node = if self.standing(recipes).is_empty() { NODE } else { FULL_NODE };
+        let mut wanted = BTreeSet::from([node, KIND, REGISTRY].map(str::to_owned));
         if let Some(mesh) = &self.lab.mesh {
             self.check_version("mesh.version", &mesh.version, version(ISTIO))?;
             wanted.insert(ISTIO.to_owned());
@@ -113,6 +118,18 @@ impl Site {
             }
         }
         Ok(wanted.into_iter().collect())
+    }
+
+    /// The images that stand in the full node image, if it has all that the lab needs. One that is
+    /// there saves pulling and unpacking while the cluster boots; a node image for each lab of one's
+    /// own would have to be built and loaded each time a manifest changes.
+    fn standing(&self, recipes: &Recipes) -> BTreeSet<String> {
+        let part = |name: &str| recipes.iter().find(|recipe| recipe.name == name);
+        let entries = part(FULL_NODE).into_iter().flat_map(|recipe| recipe.layers.values().flatten());
+        let inside = entries.flat_map(|entry| entry.images.iter().flatten()).filter_map(|name| part(name));
+        let inside: BTreeSet<String> =
+            inside.flat_map(|recipe| recipe.images.iter().map(|image| image.full_name(recipe))).collect();
+        if demand::images(self.documents()).is_subset(&inside) { inside } else { BTreeSet::new() }
     }
 
     /// A version of the lab file is one that there is a recipe for: the same up to where it ends.
@@ -158,6 +175,7 @@ impl Site {
                 .cloned()
                 .ok_or_else(|| Failure::new(Kind::Unexpected, format!("the part `{name}` has no file `{file}`")))
         };
+        let standing = self.standing(&recipes);
         let istio = match &self.lab.mesh {
             Some(_) => Some((file(ISTIO, "istioctl")?, part(ISTIO)?.version.clone())),
             None => None,
@@ -172,7 +190,8 @@ impl Site {
             .filter(|image| needed.contains(&image.name) || in_mesh(&image.name));
         Ok(Stock {
             store: Layout::open(self.paths.cache.join("images")).map_err(Failure::from)?,
-            node: image(NODE)?,
+            node: image(if standing.is_empty() { NODE } else { FULL_NODE })?,
+            standing,
             registry: image(REGISTRY)?,
             kind: file(KIND, "kind")?,
             istio,

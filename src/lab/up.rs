@@ -267,22 +267,18 @@ impl Work {
         let client = registry::Client::new(&self.registry()?.url()).map_err(Failure::from)?;
         let targets = self.references()?.into_iter().map(|(reference, digest)| Target {
             digest,
-            repository: reference.repository().to_owned(),
-            tag: reference.tag().unwrap_or("latest").to_owned(),
+            repository: reference.mirrored_repository(),
+            tag: reference.tag_or_default().to_owned(),
         });
         let targets: Vec<Target> = targets.collect();
         let pushed = Session::new(self.stock.store.clone(), client)
             .push_all(&targets, &context.progress, &context.cancel)
             .await?;
-        if pushed.unchanged == pushed.images {
+        if pushed.images == 0 {
             return Ok(Outcome::Unchanged);
         }
         let megabytes = pushed.traffic.sent / 1_000_000;
-        Ok(Outcome::done(format!(
-            "{} images, {} blobs, {megabytes} MB",
-            pushed.images - pushed.unchanged,
-            pushed.blobs
-        )))
+        Ok(Outcome::done(format!("{} images, {} blobs, {megabytes} MB", pushed.images, pushed.blobs)))
     }
 
     /// Finds out what is there and removes what can't stay, before anything is done to the nodes.
@@ -361,7 +357,8 @@ impl Work {
             let (references, wanted, context) = (&references, &wanted, &context);
             async move {
                 let missing = references.iter().filter(|(reference, digest)| {
-                    given.images.get(&reference.to_string()) != Some(&digest.to_string())
+                    let name = reference.to_string();
+                    !self.stock.standing.contains(&name) && given.images.get(&name) != Some(&digest.to_string())
                 });
                 let missing: Vec<Reference> = missing.map(|(reference, _)| reference.clone()).collect();
                 if missing.is_empty() {

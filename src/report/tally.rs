@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use super::text::counted;
+use crate::error::Kind;
 use crate::plan::event::{Event, Outcome, What};
 use crate::spec::Lab;
 use crate::verify::record::{Scenario, Status};
@@ -97,9 +99,18 @@ impl Tally {
             What::Scenario(scenario) => self.scenarios.push((**scenario).clone()),
             What::Image { name, digest } => drop(self.images.insert(name.clone(), digest.clone())),
             What::Warning { text } => self.warnings.push(text.clone()),
-            What::Ended { code, error } => self.ended = Some((*code, error.clone())),
+            What::Ended { code, error } => self.ended = Some(self.verdict(*code, error.clone())),
             What::Status { .. } | What::Note { .. } | What::Detail { .. } => {}
         }
+    }
+
+    /// A run that did all its work has failed all the same if scenarios did.
+    fn verdict(&self, code: u8, error: Option<String>) -> (u8, Option<String>) {
+        let failed = self.count(Status::Failed);
+        if code == 0 && failed > 0 {
+            return (Kind::ScenariosFailed.code(), Some(format!("{} failed", counted(failed, "scenario"))));
+        }
+        (code, error)
     }
 
     /// The step that an event speaks of.

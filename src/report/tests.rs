@@ -198,6 +198,7 @@ fn junit() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the report as a whole is what is compared")]
 fn json() {
     let report: serde_json::Value = serde_json::from_str(&json::render(&tally(&events()))).expect("it is JSON");
     assert_json_snapshot!(report, @r#"
@@ -340,6 +341,14 @@ fn a_run_that_was_cut_off_says_so() {
     assert_eq!((&report["complete"], &report["steps"][0]["outcome"]), (&false.into(), &"running".into()));
     let xml = junit::render(&cut).expect("it is XML");
     assert!(xml.contains("the run was cut off"), "{xml}");
+}
+
+#[test]
+fn failed_scenarios_are_the_exit_code_of_a_run_that_did_its_work() {
+    let mut events = events();
+    let last = events.len() - 1;
+    events[last].what = What::Ended { code: 0, error: None };
+    assert_eq!(tally(&events).ended, Some((79, Some("1 scenario failed".to_owned()))));
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ fn an_unknown_provider() {
     assert_snapshot!(status(&format!("{HEAD}cluster:\n  provider: k3d\n")), @"
     exit: 65
     --- stderr
-    error: lab.yaml:5:13: unknown value `k3d` of `cluster.provider`; did you mean `kind`? (known: kind)
+    error: lab.yaml:5:13: unknown value `k3d` of `cluster.provider`; known: kind
     hint: `istiolab schema` prints what a lab file may hold; docs/lab-file.md explains it.
     ");
 }

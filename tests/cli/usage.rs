@@ -18,11 +18,14 @@ fn help_names_every_verb_and_exit_code() {
     Usage: istiolab [OPTIONS] <COMMAND>
 
     Commands:
+      doctor      Check what labs need of this machine: engine, kernel limits, room, toolchains
       up          Bring the lab up; on a lab that is up, change nothing
       test        Run the lab's scenarios
       run         Bring the lab up, run its scenarios, report
-      status      Show what is there and what is missing
-      down        Take the lab down: exactly what `up` made
+      status      Show how the lab stands; changes nothing
+      down        Take the lab down: cluster, registry and state go; built images stay in the cache
+      inject      Inject proxies by hand into the objects of --file: YAML in, YAML out
+      images      Build and show the images that labs are made of
       schema      Print the JSON Schema of lab files
       completion  Print a script that completes istiolab's command line
       version     Print the version

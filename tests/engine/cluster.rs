@@ -22,7 +22,7 @@ use kube::Api;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{docker, folder, image, layer, needed, program};
+use crate::fixture::{docker, folder, image, layer, loaded, needed, program};
 
 const LIMIT: Duration = Duration::from_mins(4);
 
@@ -44,8 +44,7 @@ impl Bench {
         let kind = needed(test, program("ISTIOLAB_TEST_KIND", &["kind"]))?;
         let node_image =
             std::env::var("ISTIOLAB_TEST_NODE_IMAGE").unwrap_or_else(|_| "istiolab.local/kind/node:v1.34.4".to_owned());
-        let there = engine::id(&docker, &node_image).await.ok().flatten();
-        needed(test, there.ok_or_else(|| format!("the engine has no image {node_image}")))?;
+        needed(test, loaded(&docker, &node_image).await)?;
         let prefix = std::env::var("ISTIOLAB_TEST_PREFIX").unwrap_or_else(|_| "istiolab-test".to_owned());
         let (guard, dir) = folder();
         let name = format!("{prefix}-{}-{}", test.replace(' ', "-"), std::process::id());
@@ -158,6 +157,7 @@ async fn a_cluster_from_nothing_to_a_pod_of_the_labs_registry() {
     assert!(begin.elapsed() < Duration::from_secs(2));
 
     others_are_refused(&bench, &wanted).await;
+    after_a_restart(&bench, &provider, &wanted).await;
     assert!(provider.delete(&bench.progress).await.expect("removable"));
     assert!(!provider.delete(&bench.progress).await.expect("nothing to do"));
     assert_eq!(provider.state().await.expect("it answers"), State::Absent);
@@ -166,6 +166,28 @@ async fn a_cluster_from_nothing_to_a_pod_of_the_labs_registry() {
     assert!(!registry_container::remove(&bench.docker, &lab).await.expect("nothing to do"));
     assert!(bench.docker.inspect_volume(&registry_container::name(&lab)).await.is_err());
     bench.docker.remove_image(&name, None::<RemoveImageOptions>, None).await.expect("removable");
+}
+
+/// The machine was restarted and somebody tidied up: the same call brings all of it back.
+async fn after_a_restart(bench: &Bench, provider: &Kind, wanted: &Wanted) {
+    let nodes = provider.nodes().await.expect("it answers");
+    let options = bollard::query_parameters::KillContainerOptions::default();
+    bench.docker.kill_container(&nodes[0].id, Some(options)).await.expect("killed");
+    let begin = Instant::now();
+    // The engine starts a killed node once by itself, which is as good.
+    while provider.nodes().await.expect("it answers")[0].running {
+        if begin.elapsed() > Duration::from_secs(3) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    fs_err::remove_file(provider.kubeconfig()).expect("removable");
+    let ensured = cluster::ensure(provider, wanted, false, &bench.progress, &bench.cancel).await.expect("it is there");
+    mark(begin, &format!("after a restart: {ensured:?}"));
+    private(&provider.kubeconfig());
+    let client = cluster::client(&provider.kubeconfig()).await.expect("a kubeconfig");
+    ready::wait(&client, &bench.docker, &nodes, LIMIT, &bench.progress, &bench.cancel).await.expect("it gets ready");
+    mark(begin, "ready after a restart");
 }
 
 fn private(path: &Utf8Path) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -11,10 +12,15 @@ use istiolab::images::digest::Digest;
 use istiolab::images::engine;
 use istiolab::images::layout::{CONFIG, Descriptor, ImageManifest, LAYER, Layout, MANIFEST};
 use istiolab::images::registry::Client;
+use istiolab::paths::Paths;
+use istiolab::plan::event::Progress;
 use istiolab::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+/// Held while an image is loaded.
+static TURN: OnceLock<tokio::sync::Mutex<()>> = OnceLock::new();
 
 /// Takes what a test needs out of `found`, or says that the test is skipped and why. Where `CI` is
 /// set, nothing may be skipped.
@@ -50,6 +56,21 @@ pub(crate) fn program(variable: &str, names: &[&str]) -> Result<Utf8PathBuf, Str
 /// The engine, if it answers.
 pub(crate) async fn docker() -> Result<Docker, String> {
     engine::connect().await.map_err(|error| error.to_string())
+}
+
+/// Makes sure that the engine has the image `name`, from the user's store of built images if need be.
+pub(crate) async fn loaded(docker: &Docker, name: &str) -> Result<(), String> {
+    // One test loads it, the others find it.
+    let _turn = TURN.get_or_init(tokio::sync::Mutex::default).lock().await;
+    if engine::id(docker, name).await.map_err(|error| error.to_string())?.is_some() {
+        return Ok(());
+    }
+    let paths = Paths::from_env().map_err(|failure| failure.to_string())?;
+    let store = Layout::open(paths.cache.join("images")).map_err(|error| error.to_string())?;
+    let image = store.resolve(name).ok_or_else(|| format!("neither the engine nor {} has {name}", store.dir()))?;
+    let silent = (Progress::silent(), CancellationToken::new());
+    let result = engine::load(docker, &store, &image.digest, name, &silent.0, &silent.1).await;
+    result.map(drop).map_err(|failure| failure.to_string())
 }
 
 /// A temporary folder with a UTF-8 path.

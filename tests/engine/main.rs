@@ -2,10 +2,12 @@
 //! that lacks what it needs is skipped with a printed reason, or fails where `CI` is set.
 //!
 //! `ISTIOLAB_TEST_REGISTRY` and `ISTIOLAB_TEST_KIND` say where the programs are that were built as
-//! parts; `ISTIOLAB_TEST_NODE_IMAGE` names a node image that the engine has.
+//! parts, else they are looked for in `PATH`; `ISTIOLAB_TEST_NODE_IMAGE` names a node image, else it is
+//! the one that was built. Images that the engine lacks are loaded from the user's store.
 
 mod cluster;
 mod doctor;
 mod fixture;
 mod load;
 mod push;
+mod registry;

@@ -29,11 +29,13 @@ fn healthy() -> Facts {
             ("mvn", tool("/usr/bin/mvn")),
             ("python3", tool("Python 3.11.7")),
             ("pip", tool("pip 23.2.1")),
-            ("debootstrap", tool("debootstrap 1.0.128")),
+            ("apt-get", tool("/usr/bin/apt-get")),
+            ("dpkg-deb", tool("/usr/bin/dpkg-deb")),
             ("gcc", tool("gcc 12.2.0")),
             ("cargo", tool("cargo 1.95.0")),
             ("kind", None),
         ]),
+        debian_keys: true,
         inotify_instances: Some(512),
         inotify_watches: Some(524_288),
         memory: Some(16 * GIB),
@@ -71,7 +73,7 @@ fn a_good_machine_is_good() {
     ok    mvn                   /usr/bin/mvn
     ok    python3               Python 3.11.7
     ok    pip                   pip 23.2.1
-    ok    debootstrap           debootstrap 1.0.128
+    ok    debian packages       apt, dpkg and Debian's keys are there
     ok    gcc                   gcc 12.2.0
     ok    cargo                 cargo 1.95.0
     ok    kind                  not installed; it is built with the other parts
@@ -140,6 +142,9 @@ fn old_and_missing_toolchains_fail_only_where_images_are_built() {
     facts.tools.insert("java", Some("openjdk 11.0.2".to_owned()));
     facts.tools.insert("mvn", None);
     let report = judged(&facts);
+    facts.debian_keys = false;
+    let keyless = judged(&facts);
+    assert!(found(&keyless, "debian packages").found.contains("keyring"));
     for name in ["go", "java", "mvn"] {
         assert_eq!(found(&report, name).status, Status::Fail, "{name}");
     }

@@ -1,12 +1,15 @@
 //! Objects that a scenario brings along, and injection by hand.
 
+use std::time::Duration;
+
 use super::step;
-use crate::objects;
+use crate::plan::event::Progress;
 use crate::verify::arguments::Arguments;
 use crate::verify::leftovers;
 use crate::verify::unmet::Unmet;
 use crate::verify::vocabulary::Entry;
 use crate::verify::world::Scene;
+use crate::{mesh, objects};
 
 pub(super) const STEPS: [Entry; 3] = [
     step!(
@@ -34,6 +37,9 @@ pub(super) const STEPS: [Entry; 3] = [
     ),
 ];
 
+/// How long the webhook may take to answer.
+const LIMIT: Duration = Duration::from_secs(15);
+
 async fn bring(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
     let mut brought = objects::parse(arguments.docstring()?, "the step's text")?;
     for object in &mut brought {
@@ -52,7 +58,7 @@ async fn inject(scene: &mut Scene, _: Arguments) -> Result<(), Unmet> {
 
 async fn remove(scene: &mut Scene, _: Arguments) -> Result<(), Unmet> {
     let brought = brought(scene)?;
-    let removed = uninjected(brought)?;
+    let removed = uninjected(scene, brought)?;
     scene.brought.clone_from(&removed);
     leftovers::apply(scene, &removed).await
 }
@@ -64,10 +70,23 @@ fn brought(scene: &Scene) -> Result<Vec<objects::Object>, Unmet> {
     Ok(scene.brought.clone())
 }
 
-async fn injected(_: &Scene, _: Vec<objects::Object>) -> Result<Vec<objects::Object>, Unmet> {
-    Err(Unmet::Misused("injection by hand is not there yet".to_owned()))
+async fn injected(scene: &Scene, objects: Vec<objects::Object>) -> Result<Vec<objects::Object>, Unmet> {
+    let (progress, cancel) = (Progress::silent(), &scene.shared.cancel);
+    let outcome = mesh::inject::inject(&scene.shared.api, objects, "default", LIMIT, &progress, cancel).await?;
+    judged(scene, outcome)
 }
 
-fn uninjected(_: Vec<objects::Object>) -> Result<Vec<objects::Object>, Unmet> {
-    Err(Unmet::Misused("injection by hand is not there yet".to_owned()))
+fn uninjected(scene: &Scene, objects: Vec<objects::Object>) -> Result<Vec<objects::Object>, Unmet> {
+    judged(scene, mesh::inject::remove(objects)?)
+}
+
+/// The objects, if something was changed at all.
+fn judged(scene: &Scene, outcome: mesh::inject::Outcome) -> Result<Vec<objects::Object>, Unmet> {
+    for note in &outcome.notes {
+        scene.trail.note(note);
+    }
+    if outcome.changed == 0 {
+        return Err(Unmet::Never(format!("nothing was changed: {}", outcome.notes.join("; "))));
+    }
+    Ok(outcome.objects)
 }
