@@ -50,9 +50,6 @@ impl Assembly<'_> {
             blobs.insert(image.digest, image.size);
             blobs.extend(self.layout.manifest(&image.digest)?.blobs().map(|blob| (blob.digest, blob.size)));
         }
-        let named: Vec<(String, Descriptor)> =
-            images.iter().map(|(name, image)| (name.clone(), image.clone())).collect();
-        self.layout.name(&named)?;
         Ok(Record {
             name: self.recipe.name.clone(),
             version: self.recipe.version.clone(),
