@@ -69,8 +69,8 @@ fn configure(dir: &Utf8Path, archives: &Utf8Path, debian: &Debian) -> Result<(),
         debian.mirror, debian.suite
     );
     let config = format!(
-        r#"Dir "{dir}"; Dir::Etc "{dir}/etc"; Dir::Etc::sourcelist "{dir}/etc/sources.list"; Dir::Etc::sourceparts "-";
-Dir::Etc::parts "-"; Dir::Etc::preferencesparts "-"; Dir::State "{dir}"; Dir::State::lists "{dir}/lists"; Dir::State::status "{dir}/status";
+        r#"Dir "{dir}"; Dir::Etc "{dir}/etc"; Dir::Etc::sourcelist "{dir}/etc/sources.list"; Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::parts "/dev/null"; Dir::Etc::preferencesparts "/dev/null"; Dir::State "{dir}"; Dir::State::lists "{dir}/lists"; Dir::State::status "{dir}/status";
 Dir::Cache "{dir}"; Dir::Cache::archives "{archives}"; APT::Architecture "amd64"; APT::Architectures "amd64";
 APT::Install-Recommends "false"; Acquire::Languages "none"; Acquire::Retries "3"; APT::Sandbox::User "";
 "#
