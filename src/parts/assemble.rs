@@ -31,7 +31,10 @@ impl Assembly<'_> {
     /// Puts all that comes out of the part into its place, and returns the record, which is not
     /// saved yet.
     pub(super) fn run(&self) -> Result<Record, Error> {
-        let mut made_of: Vec<String> = self.inputs.values().flat_map(|made| made.made_of.clone()).collect();
+        let mut made_of: Vec<String> = self.inputs.values().flat_map(|made| made.sources.clone()).collect();
+        for part in self.recipe.layers.values().flatten().filter_map(|entry| entry.images.as_ref()).flatten() {
+            made_of.extend(self.need(part)?.images.iter().map(|(name, image)| format!("{name}@{}", image.digest)));
+        }
         made_of.sort();
         made_of.dedup();
         let mut layers = BTreeMap::new();
@@ -47,9 +50,6 @@ impl Assembly<'_> {
             blobs.insert(image.digest, image.size);
             blobs.extend(self.layout.manifest(&image.digest)?.blobs().map(|blob| (blob.digest, blob.size)));
         }
-        let named: Vec<(String, Descriptor)> =
-            images.iter().map(|(name, image)| (name.clone(), image.clone())).collect();
-        self.layout.name(&named)?;
         Ok(Record {
             name: self.recipe.name.clone(),
             version: self.recipe.version.clone(),
@@ -179,11 +179,16 @@ impl Assembly<'_> {
             layers.extend(self.layout.manifest(&base.digest)?.layers);
         }
         for name in &image.layers {
-            let layer = match name.split_once('/') {
+            let other = name.split_once('/');
+            let layer = match other {
                 Some((part, layer)) => self.need(part)?.layers.get(layer),
                 None => own.get(name),
             };
-            layers.push(layer.cloned().ok_or_else(|| self.recipe.wrong(format!("there is no layer `{name}`")))?);
+            let layer = layer.cloned().ok_or_else(|| self.recipe.wrong(format!("there is no layer `{name}`")))?;
+            if other.is_some() {
+                made_of.push(format!("{name}@{}", layer.digest));
+            }
+            layers.push(layer);
         }
         let version = image.tag.as_ref().unwrap_or(&self.recipe.version);
         let mut env: Vec<String> = image.env.iter().map(|(name, value)| format!("{name}={value}")).collect();

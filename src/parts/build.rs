@@ -52,8 +52,10 @@ pub async fn build(
         if !stale {
             let needs = yard.needs(part);
             let key = key::of(part, &yard.project, &yard.versions, &needs)?;
-            let kept = Record::load(&yard.cache, &part.name).filter(|record| record.key == key);
-            if let Some(record) = kept.filter(|record| record.is_whole(&yard.layout, &named)) {
+            if let Some(record) = Record::find(&yard.cache, &part.name, &key, &yard.layout) {
+                if !record.is_named(&named) {
+                    record.name_images(&yard.layout)?;
+                }
                 yard.keep(record, true);
                 continue;
             }
@@ -85,7 +87,7 @@ pub fn verify(recipes: &Recipes, paths: &Paths, progress: &Progress) -> Result<V
     let layout = Layout::open(paths.cache.join("images")).map_err(Failure::from)?;
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
-    for record in recipes.iter().filter_map(|part| Record::load(&paths.cache, &part.name)) {
+    for record in recipes.iter().filter_map(|part| Record::last(&paths.cache, &part.name)) {
         progress.status(format!("reading {}", record.name));
         for digest in record.blobs.keys().filter(|digest| seen.insert(**digest)) {
             match layout.verify(digest) {
@@ -139,9 +141,8 @@ impl Yard {
         let needs = self.needs(part);
         let key = key::of(part, &self.project, &self.versions, &needs)?;
         let _lock = self.lock(part, progress, cancel).await?;
-        let kept = Record::load(&self.cache, &part.name).filter(|record| record.key == key);
-        let named = self.layout.images()?;
-        if let Some(record) = kept.filter(|record| record.is_whole(&self.layout, &named)) {
+        if let Some(record) = Record::find(&self.cache, &part.name, &key, &self.layout) {
+            record.name_images(&self.layout)?;
             self.keep(record, true);
             return Ok(Outcome::Unchanged);
         }
@@ -164,6 +165,7 @@ impl Yard {
         let mut record = record?;
         cleared?;
         record.seconds = begin.elapsed().as_secs_f64();
+        record.name_images(&self.layout)?;
         record.save(&self.cache)?;
         let outcome = Outcome::done(what(&record));
         self.keep(record, false);
@@ -188,8 +190,8 @@ impl Yard {
     /// Holds the part, so that no two processes build it at once. Released when dropped, or when the
     /// process ends in whatever way.
     async fn lock(&self, part: &Recipe, progress: &Progress, cancel: &CancellationToken) -> Result<fs::File, Error> {
-        let path = self.cache.join("built").join(format!("{}.lock", part.name));
-        fs::create_dir_all(self.cache.join("built")).map_err(|source| Error::write(&path, source))?;
+        let path = self.cache.join("built").join(&part.name).join("lock");
+        fs::create_dir_all(self.cache.join("built").join(&part.name)).map_err(|source| Error::write(&path, source))?;
         let file = fs::File::create(&path).map_err(|source| Error::write(&path, source))?;
         let begin = Instant::now();
         loop {

@@ -11,7 +11,7 @@ use super::{Error, Recipe};
 use crate::images::digest::{Digest, Hasher};
 
 /// Raised when the builder makes something else of the same recipe.
-const BUILDER: &str = "istiolab builder 1";
+const BUILDER: &str = "istiolab builder 2";
 
 /// The key of a part: over the builder, every file of the part's folder, the versions of the
 /// compilers that it uses, and what came out of the parts that it needs.

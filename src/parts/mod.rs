@@ -126,11 +126,13 @@ impl From<Error> for Failure {
             Error::Layout(error) => error.into(),
             Error::Cancelled => crate::plan::graph::interrupted(),
             Error::Process(process::Error::Status { command, status, output }) => {
-                let full = output
-                    .iter()
-                    .any(|line| line.contains("no space left on device") || line.contains("No space left on device"));
-                let failure = Self::new(Kind::Unexpected, process::Error::Status { command, status, output });
-                if full { failure.hint(DISK_FULL) } else { failure }
+                let full = output.iter().any(|line| line.to_lowercase().contains("no space left on device"));
+                let error = process::Error::Status { command, status, output };
+                if full {
+                    Self::new(Kind::Unavailable, error).hint(DISK_FULL)
+                } else {
+                    Self::new(Kind::Unexpected, error)
+                }
             }
             Error::Process(error @ process::Error::Start { .. }) => Self::new(Kind::Unavailable, error).hint(TOOLS),
             Error::Process(error) => error.into(),

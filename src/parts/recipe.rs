@@ -65,7 +65,7 @@ pub enum Input {
     Go(GoProgram),
     /// The folder of a module that the part's `go.mod` requires, as the module cache holds it.
     GoModule(GoModule),
-    /// The content of a wheel from PyPI, unpacked.
+    /// The content of a wheel from `PyPI`, unpacked.
     Wheel(Wheel),
     /// A file from a Maven repository.
     Jar(Jar),
@@ -110,7 +110,7 @@ pub struct GoModule {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wheel {
-    /// The project on PyPI.
+    /// The project on `PyPI`.
     pub name: String,
     /// Its version.
     pub version: String,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
@@ -13,7 +14,7 @@ use crate::images::digest::Digest;
 use crate::images::layout::{Descriptor, Layout};
 use crate::paths::Paths;
 
-/// `$cache/built/PART.json`: written when everything that came out of the part is in its place.
+/// `$cache/built/PART/KEY.json`: written when everything that came out of the part is in its place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) name: String,
@@ -75,32 +76,63 @@ pub struct Listed {
     pub title: String,
     /// The full names of its images, and its files.
     pub makes: Vec<String>,
-    /// What stands in the cache, whole; it may be of an older recipe.
+    /// What was used last of what stands in the cache, whole; it may be of another recipe.
     pub built: Option<Built>,
 }
 
 impl Record {
-    fn path(cache: &Utf8Path, part: &str) -> Utf8PathBuf {
-        cache.join("built").join(format!("{part}.json"))
+    fn folder(cache: &Utf8Path, part: &str) -> Utf8PathBuf {
+        cache.join("built").join(part)
     }
 
-    /// The record of `part`, if there is a readable one.
-    pub(super) fn load(cache: &Utf8Path, part: &str) -> Option<Self> {
-        read_json(&Self::path(cache, part))
+    /// The record of `part` with this key, if there is a readable one and everything it names is
+    /// there, by length. Its age starts anew.
+    pub(super) fn find(cache: &Utf8Path, part: &str, key: &Digest, layout: &Layout) -> Option<Self> {
+        let path = Self::folder(cache, part).join(format!("{}.json", key.hex()));
+        let record: Self = read_json(&path)?;
+        // A file that can't be touched is only forgotten earlier.
+        let _ = fs::File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        record.is_whole(layout).then_some(record)
     }
 
-    /// Writes it, durably, in place of what was there.
+    /// The record of `part` that was used last.
+    pub(super) fn last(cache: &Utf8Path, part: &str) -> Option<Self> {
+        Self::all(cache, part).pop().and_then(|(_, path)| read_json(&path))
+    }
+
+    /// Where the records of `part` are, the one that was used last at the end.
+    pub(super) fn all(cache: &Utf8Path, part: &str) -> Vec<(SystemTime, Utf8PathBuf)> {
+        let entries = Self::folder(cache, part).read_dir_utf8().into_iter().flatten().filter_map(Result::ok);
+        let mut found: Vec<(SystemTime, Utf8PathBuf)> = entries
+            .filter(|entry| entry.path().extension() == Some("json"))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.into_path())))
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Writes it, durably.
     pub(super) fn save(&self, cache: &Utf8Path) -> Result<(), Error> {
-        write_json(&Self::path(cache, &self.name), self)
+        write_json(&Self::folder(cache, &self.name).join(format!("{}.json", self.key.hex())), self)
     }
 
-    /// Whether everything is there, by name and length.
-    pub(super) fn is_whole(&self, layout: &Layout, named: &BTreeMap<String, Descriptor>) -> bool {
-        let blob =
-            |(digest, size): (&Digest, &u64)| fs::metadata(layout.path(digest)).is_ok_and(|file| file.len() == *size);
+    /// Whether everything is there, by length.
+    pub(super) fn is_whole(&self, layout: &Layout) -> bool {
+        let there = |path: &Utf8Path, size: u64| fs::metadata(path).is_ok_and(|file| file.len() == size);
+        self.blobs.iter().all(|(digest, size)| there(&layout.path(digest), *size))
+            && self.files.values().all(|(path, size)| there(path, *size))
+    }
+
+    /// Whether the images have their names in `named`.
+    pub(super) fn is_named(&self, named: &BTreeMap<String, Descriptor>) -> bool {
         self.images.iter().all(|(name, image)| named.get(name).is_some_and(|found| found.digest == image.digest))
-            && self.blobs.iter().all(blob)
-            && self.files.values().all(|(path, size)| fs::metadata(path).is_ok_and(|file| file.len() == *size))
+    }
+
+    /// Gives the images their names, which another version of the part may have had.
+    pub(super) fn name_images(&self, layout: &Layout) -> Result<(), Error> {
+        let images: Vec<(String, Descriptor)> =
+            self.images.iter().map(|(name, image)| (name.clone(), image.clone())).collect();
+        Ok(layout.name(&images)?)
     }
 
     /// The length in bytes of all that came out.
@@ -137,14 +169,13 @@ impl Record {
 /// [`Error::Layout`] if the store can't be read.
 pub fn list(recipes: &Recipes, paths: &Paths) -> Result<Vec<Listed>, Error> {
     let layout = Layout::open(paths.cache.join("images"))?;
-    let named = layout.images()?;
     let listed = |recipe: &Recipe| Listed {
         name: recipe.name.clone(),
         version: recipe.version.clone(),
         title: recipe.title.clone(),
         makes: recipe.images.iter().map(|image| image.full_name(recipe)).chain(recipe.files.keys().cloned()).collect(),
-        built: Record::load(&paths.cache, &recipe.name)
-            .filter(|record| record.is_whole(&layout, &named))
+        built: Record::last(&paths.cache, &recipe.name)
+            .filter(|record| record.is_whole(&layout))
             .map(|record| record.built(&layout, true)),
     };
     Ok(recipes.iter().map(listed).collect())

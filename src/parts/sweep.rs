@@ -15,6 +15,10 @@ use crate::images::layout::Layout;
 /// What is younger stays: another process may be about to refer to it.
 const YOUNG: Duration = Duration::from_hours(1);
 
+/// How long a part is kept as it was with another recipe or below, for those who change between
+/// branches.
+const UNUSED: Duration = Duration::from_hours(7 * 24);
+
 /// Deletes blobs that belong to no named image and no part, files of parts as they were before, and
 /// what interrupted processes left behind; nothing of that if it is young.
 pub(super) fn sweep(cache: &Utf8Path, layout: &Layout) -> Result<(), Error> {
@@ -27,8 +31,16 @@ pub(super) fn sweep(cache: &Utf8Path, layout: &Layout) -> Result<(), Error> {
         }
     }
     let mut files = BTreeSet::new();
-    for path in entries(&cache.join("built"))?.into_iter().filter(|path| path.extension() == Some("json")) {
-        if let Some(record) = read_json::<Record>(&path) {
+    for part in entries(&cache.join("built"))? {
+        let mut records = Record::all(cache, part.file_name().unwrap_or_default());
+        // The last one stays, however old.
+        let last = records.pop();
+        for (used, path) in records.iter().filter(|(used, _)| age(*used) > UNUSED) {
+            tracing::debug!(%path, ?used, "forgotten");
+            delete(path)?;
+        }
+        let kept = records.iter().filter(|(used, _)| age(*used) <= UNUSED).chain(&last);
+        for record in kept.filter_map(|(_, path)| read_json::<Record>(path)) {
             blobs.extend(record.blobs.into_keys());
             files.extend(record.files.into_values().filter_map(|(path, _)| path.parent().map(Utf8Path::to_owned)));
         }
@@ -63,9 +75,12 @@ fn entries(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
 }
 
 fn is_old(path: &Utf8Path) -> bool {
-    let age =
-        fs::symlink_metadata(path).and_then(|file| file.modified()).map(|time| SystemTime::now().duration_since(time));
-    matches!(age, Ok(Ok(age)) if age > YOUNG)
+    fs::symlink_metadata(path).and_then(|file| file.modified()).is_ok_and(|time| age(time) > YOUNG)
+}
+
+/// Nothing for times to come.
+fn age(time: SystemTime) -> Duration {
+    SystemTime::now().duration_since(time).unwrap_or_default()
 }
 
 fn delete(path: &Utf8Path) -> Result<(), Error> {

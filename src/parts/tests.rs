@@ -84,16 +84,16 @@ impl Project {
         manifest.layers.iter().map(|layer| layout.path(&layer.digest)).collect()
     }
 
-    /// Makes everything in the cache look as if it had been there for a day.
+    /// Makes everything in the cache look as if it had been there for a month.
     fn age(&self, dir: &Utf8Path) {
         for entry in dir.read_dir_utf8().expect("a folder") {
             let path = entry.expect("readable").into_path();
             if path.is_dir() {
                 self.age(&path);
             }
-            let day = SystemTime::now() - Duration::from_hours(24);
+            let before = SystemTime::now() - Duration::from_hours(30 * 24);
             let file = fs::File::open(&path).expect("it opens");
-            file.set_modified(day).expect("it ages");
+            file.set_modified(before).expect("it ages");
         }
     }
 }
@@ -122,6 +122,11 @@ async fn a_change_reaches_what_lies_above() {
     assert_eq!(project.rebuilt().await, ["above", "below"]);
     fs::write(project.root.join("parts/beside/notes"), "new").expect("written");
     assert_eq!(project.rebuilt().await, ["beside"]);
+    // What was there before is still there, and takes the names again.
+    let other = project.layers("below");
+    project.part("below", "", "echo below >program");
+    assert_eq!(project.rebuilt().await, [""; 0]);
+    assert_ne!(project.layers("below"), other);
 }
 
 #[tokio::test]
@@ -138,8 +143,10 @@ async fn what_is_lost_or_cut_off_is_built_again() {
     let file = project.build().await.expect("all is there")[0].files.values().next().cloned().expect("a file");
     fs::remove_file(file).expect("deleted");
     assert_eq!(project.rebuilt().await.len(), 1);
+    // Names alone are given again.
     fs::remove_file(project.root.join("cache/images/index.json")).expect("deleted");
-    assert_eq!(project.rebuilt().await.len(), 3);
+    assert_eq!(project.rebuilt().await, [""; 0]);
+    assert_eq!(project.layers("above").len(), 2);
     fs::remove_dir_all(project.root.join("cache")).expect("deleted");
     assert_eq!(project.rebuilt().await.len(), 3);
 }

@@ -39,7 +39,7 @@ impl Workshop<'_> {
         let kept = wanted.iter().filter(|(package, _)| {
             !below.contains(package.as_str()) && !debian.without.iter().any(|without| without == *package)
         });
-        let mut made_of = Vec::new();
+        let mut sources = Vec::new();
         let mut tars = Vec::new();
         for (package, file) in kept {
             let tar = dir.join(format!("{package}.tar"));
@@ -48,14 +48,14 @@ impl Workshop<'_> {
             self.run(package, Command::new("sh").args(["-c", unpack, "sh", deb.as_str(), tar.as_str()])).await?;
             tars.push(tar);
             let version = file.split('_').nth(1).unwrap_or_default().replace("%3a", ":");
-            made_of.push(format!("debian {package} {version}"));
+            sources.push(format!("debian {package} {version}"));
         }
         let path = self.work.join(name);
         let (to, base) = (path.clone(), debian.above.is_none());
         tokio::task::spawn_blocking(move || merge(&tars, base, &to))
             .await
             .map_err(|panic| Error::write(&path, panic.into()))??;
-        Ok(Made { path, archive: true, made_of })
+        Ok(Made { path, archive: true, sources })
     }
 }
 
@@ -69,8 +69,8 @@ fn configure(dir: &Utf8Path, archives: &Utf8Path, debian: &Debian) -> Result<(),
         debian.mirror, debian.suite
     );
     let config = format!(
-        r#"Dir "{dir}"; Dir::Etc "{dir}/etc"; Dir::Etc::sourcelist "{dir}/etc/sources.list"; Dir::Etc::sourceparts "-";
-Dir::Etc::parts "-"; Dir::Etc::preferencesparts "-"; Dir::State "{dir}"; Dir::State::lists "{dir}/lists"; Dir::State::status "{dir}/status";
+        r#"Dir "{dir}"; Dir::Etc "{dir}/etc"; Dir::Etc::sourcelist "{dir}/etc/sources.list"; Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::parts "/dev/null"; Dir::Etc::preferencesparts "/dev/null"; Dir::State "{dir}"; Dir::State::lists "{dir}/lists"; Dir::State::status "{dir}/status";
 Dir::Cache "{dir}"; Dir::Cache::archives "{archives}"; APT::Architecture "amd64"; APT::Architectures "amd64";
 APT::Install-Recommends "false"; Acquire::Languages "none"; Acquire::Retries "3"; APT::Sandbox::User "";
 "#

@@ -1,4 +1,4 @@
-//! Files from PyPI and Maven repositories, through their own clients, checked by SHA-256.
+//! Files from `PyPI` and Maven repositories, through their own clients, checked by SHA-256.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;

@@ -26,7 +26,7 @@ impl Workshop<'_> {
         file.and_then(|file| file.set_modified(time)).map_err(|source| Error::write(&modules, source))?;
         self.run(name, Command::new(out.join("bin/java")).args(["-XX:+UseG1GC", "-Xshare:dump"])).await?;
         let version = self.run(name, Command::new("jlink").arg("--version")).await?;
-        let made_of = format!("jdk {} ({})", version.stdout.trim(), jlink.modules.join(","));
-        Ok(Made::new(out, vec![made_of]))
+        let source = format!("jdk {} ({})", version.stdout.trim(), jlink.modules.join(","));
+        Ok(Made::new(out, vec![source]))
     }
 }

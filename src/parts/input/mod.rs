@@ -31,12 +31,12 @@ pub(super) struct Made {
     /// Whether it is a tar whose content is meant.
     pub(super) archive: bool,
     /// What it is made of, each with its version and checksum.
-    pub(super) made_of: Vec<String>,
+    pub(super) sources: Vec<String>,
 }
 
 impl Made {
-    fn new(path: Utf8PathBuf, made_of: Vec<String>) -> Self {
-        Self { path, archive: false, made_of }
+    fn new(path: Utf8PathBuf, sources: Vec<String>) -> Self {
+        Self { path, archive: false, sources }
     }
 }
 
