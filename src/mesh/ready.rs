@@ -144,10 +144,7 @@ async fn metrics(api: &Api, limit: &Limit<'_>) -> Result<String, objects::Error>
         let request = Request::get(&path).body(Vec::new()).map_err(kube::Error::HttpError)?;
         api.client().request_text(request).await
     };
-    limit
-        .tried(doing, ask)
-        .await?
-        .map_err(|source| objects::Error::Api { doing: doing(), source: Box::new(source) })
+    limit.tried(doing, ask).await?.map_err(|source| objects::Error::Api { doing: doing(), source: Box::new(source) })
 }
 
 /// The sum of a metric over all its labels.

@@ -34,8 +34,7 @@ impl Rendered {
             let label = &object.document["metadata"]["labels"]["operator.istio.io/component"];
             label.as_str().unwrap_or_default().to_owned()
         };
-        let (gateways, control_plane) =
-            objects.into_iter().partition(|object| component(object).ends_with("Gateways"));
+        let (gateways, control_plane) = objects.into_iter().partition(|object| component(object).ends_with("Gateways"));
         Self { control_plane, gateways }
     }
 }
@@ -185,7 +184,8 @@ mod tests {
             let document = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": labels}});
             Object::new(document, "x", 1).expect("whole")
         };
-        let rendered = Rendered::new(vec![object("istiod", "Pilot"), object("istio-ingressgateway", "IngressGateways")]);
+        let rendered =
+            Rendered::new(vec![object("istiod", "Pilot"), object("istio-ingressgateway", "IngressGateways")]);
         assert_eq!(rendered.control_plane[0].name(), "istiod");
         assert_eq!(rendered.gateways[0].name(), "istio-ingressgateway");
     }

@@ -8,6 +8,7 @@ use kube::discovery::{Discovery, Scope};
 use tokio::sync::RwLock;
 
 use super::error::Error;
+use super::object::ObjectRef;
 
 /// A kind as the API server serves it.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +77,20 @@ impl Api {
             .get(group)
             .and_then(|group| group.recommended_kind(kind))
             .map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced }))
+    }
+
+    /// Whether an object is a definition whose kind is known to be served: then nothing is left to
+    /// be waited for, and the definition, which may be large, need not be read.
+    pub(super) async fn serves_definition(&self, object: &ObjectRef) -> bool {
+        if object.kind != "CustomResourceDefinition" {
+            return false;
+        }
+        let Some((plural, group)) = object.name.split_once('.') else { return false };
+        let cache = self.discovery.read().await;
+        let Some(group) = cache.as_ref().and_then(|discovery| discovery.get(group)) else { return false };
+        group
+            .versions()
+            .any(|version| group.versioned_resources(version).iter().any(|(resource, _)| resource.plural == plural))
     }
 
     /// What discovery said, and whether it was asked just now.

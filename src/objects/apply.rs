@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use kube::api::{Patch, PatchParams};
 use tokio_util::sync::CancellationToken;
 
 use super::FIELD_MANAGER;
 use super::api::{self, Api};
 use super::conflict;
+use super::definitions;
 use super::delete::{self, Doomed};
 use super::drift;
 use super::error::Error;
@@ -17,15 +18,12 @@ use super::inventory::{self, Identity, Live};
 use super::object::{Object, ObjectRef};
 use super::order::Phase;
 use super::plan::{self, Member};
-use super::ready;
 use super::request::{Limit, told};
 use super::set::{self, APPLIED_HASH, Extent, PART_OF, SetName};
 use crate::plan::event::Progress;
 
 /// How many objects of a phase are applied at once.
 const CONCURRENCY: usize = 16;
-/// The pause between looks at discovery after a definition was established.
-const DISCOVERY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What to do about fields that others manage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -157,11 +155,21 @@ pub async fn apply(
         // Before the members, so that a run that is cut off leaves none that the parent does not know of.
         set::write(api, set, &during, &limit).await?;
     }
+    let sender = Sender { api, id: &id, conflicts: options.conflicts, limit: &limit };
     let work: Vec<_> = members.iter().zip(actions).collect();
-    for phase in Phase::ALL {
-        let now = work.iter().filter(|(member, _)| member.phase == phase);
-        run_phase(api, phase, now, &id, options.conflicts, &limit, &mut applied).await?;
-    }
+    applied.extend(sender.phase(Phase::Namespaces, &work).await?);
+    // Definitions take the server a while; what does not need them need not wait for them.
+    let (definitions, others) = futures::join!(sender.phase(Phase::Definitions, &work), async {
+        let mut applied = sender.phase(Phase::Configuration, &work).await?;
+        applied.extend(sender.phase(Phase::Services, &work).await?);
+        Ok::<_, Error>(applied)
+    });
+    applied.extend(definitions?);
+    applied.extend(others?);
+    applied.extend(sender.phase(Phase::Workloads, &work).await?);
+    applied.extend(sender.phase(Phase::Webhooks, &work).await?);
+    definitions::served(api, members.iter().filter(|member| member.phase == Phase::Definitions), &limit).await?;
+    applied.extend(sender.phase(Phase::Resources, &work).await?);
     if !left.is_empty() {
         progress.status(format!("pruning {} objects", left.len()));
         applied.pruned = delete::remove(api, left, Some(&id), &limit).await?;
@@ -216,136 +224,90 @@ async fn departed(
     Ok(doomed.map(|(_, live)| Doomed::from(live)).collect())
 }
 
-async fn run_phase<'a>(
-    api: &Api,
-    phase: Phase,
-    work: impl Iterator<Item = &'a (&'a Member, Action)>,
-    id: &str,
+/// Sends objects.
+struct Sender<'a> {
+    api: &'a Api,
+    id: &'a str,
     conflicts: Conflicts,
-    limit: &Limit<'_>,
-    applied: &mut Applied,
-) -> Result<(), Error> {
-    let (keep, work): (Vec<_>, Vec<_>) = work.partition(|(_, action)| matches!(action, Action::Keep));
-    applied.unchanged.extend(keep.iter().map(|(member, _)| member.reference.clone()));
-    if work.is_empty() {
-        return Ok(());
-    }
-    let total = work.len();
-    // Futures by a loop: from a closure over borrowed items the compiler can't tell that they are `Send`.
-    let mut sends = Vec::with_capacity(total);
-    for (member, action) in &work {
-        sends.push(async move { (*member, action, send(api, member, action, id, conflicts, limit).await) }.boxed());
-    }
-    let mut results = stream::iter(sends).buffer_unordered(CONCURRENCY);
-    let mut errors = Vec::new();
-    let mut done = 0;
-    while let Some((member, action, result)) = results.next().await {
-        done += 1;
-        limit.progress.status(format!("{phase} {done}/{total}"));
-        match (result, action) {
-            (Err(error), _) => errors.push(error),
-            (Ok(_), Action::Create) => applied.created.push(member.reference.clone()),
-            (Ok(version), Action::Change(live)) if version != live.resource_version => {
-                applied.changed.push(member.reference.clone());
+    limit: &'a Limit<'a>,
+}
+
+impl Sender<'_> {
+    /// Sends the objects of a phase, side by side. One that fails does not keep the others back.
+    async fn phase(&self, phase: Phase, work: &[(&Member, Action)]) -> Result<Applied, Error> {
+        let mut applied = Applied::default();
+        let mut sends = Vec::new();
+        for (member, action) in work.iter().filter(|(member, _)| member.phase == phase) {
+            match action {
+                Action::Keep => applied.unchanged.push(member.reference.clone()),
+                action => sends.push(async move { (*member, action, self.send(member, action).await) }),
             }
-            (Ok(_), _) => applied.unchanged.push(member.reference.clone()),
         }
+        let total = sends.len();
+        let mut results = stream::iter(sends).buffer_unordered(CONCURRENCY);
+        let mut errors = Vec::new();
+        let mut done = 0;
+        while let Some((member, action, result)) = results.next().await {
+            done += 1;
+            self.limit.progress.status(format!("{phase} {done}/{total}"));
+            match (result, action) {
+                (Err(error), _) => errors.push(error),
+                (Ok(_), Action::Create) => applied.created.push(member.reference.clone()),
+                (Ok(version), Action::Change(live)) if version != live.resource_version => {
+                    applied.changed.push(member.reference.clone());
+                }
+                (Ok(_), _) => applied.unchanged.push(member.reference.clone()),
+            }
+        }
+        Error::from_many(errors).map_or(Ok(applied), Err)
     }
-    drop(results);
-    if let Some(error) = Error::from_many(errors) {
-        return Err(error);
-    }
-    if phase == Phase::Definitions {
-        let definitions: Vec<_> = work.iter().map(|(member, _)| *member).collect();
-        definitions_served(api, &definitions, limit).await?;
-    }
-    Ok(())
-}
 
-/// Waits until definitions are established and what they define is served.
-async fn definitions_served(api: &Api, definitions: &[&Member], limit: &Limit<'_>) -> Result<(), Error> {
-    let objects: Vec<_> = definitions.iter().map(|member| member.reference.clone()).collect();
-    ready::wait(api, &objects, limit.left(), limit.progress, limit.cancel).await?;
-    loop {
-        let discovery = api.refresh().await?;
-        let missing = definitions.iter().find(|member| {
-            let spec = &member.document["spec"];
-            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-            let versions = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
-            versions.iter().filter(|version| version["served"] == true).any(|version| {
-                api::find(&discovery, &text(&spec["group"]), &text(&version["name"]), &text(&spec["names"]["kind"]))
-                    .is_none()
-            })
-        });
-        let Some(missing) = missing else { return Ok(()) };
-        if limit.left() < DISCOVERY_PAUSE {
-            return Err(Error::Deadline {
-                doing: format!("waiting for the kind of {}", missing.reference),
-                last: "established, but not served by discovery".to_owned(),
-                elapsed: limit.begin.elapsed(),
-                limit: limit.limit,
-            });
+    /// Sends one object. Gives back its new resource version.
+    async fn send(&self, member: &Member, action: &Action) -> Result<String, Error> {
+        // Of what was there before, only what is in the set already stays in it.
+        let (mut into_set, mut made_by_us) = (true, false);
+        if let Action::Change(live) = action {
+            made_by_us = live.set.is_some();
+            into_set = made_by_us || live.terminating;
+            if live.terminating {
+                delete::gone(self.api, &[Doomed::from(live.as_ref())], None, self.limit).await?;
+            }
         }
-        tokio::select! {
-            () = limit.cancel.cancelled() => return Err(Error::Cancelled),
-            () = tokio::time::sleep(DISCOVERY_PAUSE) => {}
+        let mut document = member.document.clone();
+        plan::with_metadata(&mut document, "annotations", APPLIED_HASH, &member.hash);
+        if into_set {
+            plan::with_metadata(&mut document, "labels", PART_OF, self.id);
         }
-    }
-}
-
-/// Sends one object. Gives back its new resource version.
-async fn send(
-    api: &Api,
-    member: &Member,
-    action: &Action,
-    id: &str,
-    conflicts: Conflicts,
-    limit: &Limit<'_>,
-) -> Result<String, Error> {
-    let mut ours = true;
-    if let Action::Change(live) = action {
-        ours = live.set.is_some();
-        if live.terminating {
-            delete::gone(api, &[Doomed::from(live.as_ref())], None, limit).await?;
-            ours = true;
-        }
-    }
-    let mut document = member.document.clone();
-    plan::with_metadata(&mut document, "annotations", APPLIED_HASH, &member.hash);
-    if ours {
-        plan::with_metadata(&mut document, "labels", PART_OF, id);
-    }
-    let requests = api.requests(&member.served, member.reference.namespace.as_deref());
-    let doing = || format!("applying {}", member.reference);
-    let mut force = conflicts == Conflicts::Take;
-    loop {
+        let requests = self.api.requests(&member.served, member.reference.namespace.as_deref());
+        let doing = || format!("applying {}", member.reference);
         let mut params = PatchParams::apply(FIELD_MANAGER);
-        params.force = force;
-        let patch = Patch::Apply(&document);
-        let answer = limit.tried(doing, || requests.patch_metadata(&member.reference.name, &params, &patch)).await?;
-        let error = match answer {
-            Ok(object) => return Ok(object.metadata.resource_version.unwrap_or_default()),
-            Err(error) => error,
-        };
-        let kube::Error::Api(status) = &error else { return Err(api::api_error(doing(), error)) };
-        let clashes = conflict::clashes(status);
-        if clashes.is_empty() {
-            return Err(refused(member, &error));
-        }
-        let before = clashes.len();
-        let rest = conflict::hand_over(&mut document, clashes);
-        let existing_ours = matches!(action, Action::Change(live) if live.set.is_some());
-        if rest.len() == before && (force || !existing_ours || rest.iter().any(|clash| clash.declared)) {
-            return Err(Error::Conflict {
-                object: member.reference.clone(),
-                origin: member.origin.clone(),
-                clashes: rest,
-            });
-        }
-        if !rest.is_empty() && existing_ours && !rest.iter().any(|clash| clash.declared) {
-            let taken: Vec<_> = rest.iter().map(ToString::to_string).collect();
-            limit.progress.detail(format!("{}: taking back: {}", member.reference, taken.join(", ")));
-            force = true;
+        params.force = self.conflicts == Conflicts::Take;
+        loop {
+            let patch = Patch::Apply(&document);
+            let send = || requests.patch_metadata(&member.reference.name, &params, &patch);
+            let error = match self.limit.tried(doing, send).await? {
+                Ok(object) => return Ok(object.metadata.resource_version.unwrap_or_default()),
+                Err(error) => error,
+            };
+            let kube::Error::Api(status) = &error else { return Err(api::api_error(doing(), error)) };
+            let clashes = conflict::clashes(status);
+            if clashes.is_empty() {
+                return Err(refused(member, &error));
+            }
+            let all = clashes.len();
+            let rest = conflict::hand_over(&mut document, clashes);
+            let ours_again = made_by_us && !params.force && rest.iter().all(|clash| !clash.declared);
+            if !rest.is_empty() && ours_again {
+                let taken: Vec<_> = rest.iter().map(ToString::to_string).collect();
+                self.limit.progress.detail(format!("{}: taking back: {}", member.reference, taken.join(", ")));
+                params.force = true;
+            } else if rest.len() == all {
+                return Err(Error::Conflict {
+                    object: member.reference.clone(),
+                    origin: member.origin.clone(),
+                    clashes: rest,
+                });
+            }
         }
     }
 }

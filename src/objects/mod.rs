@@ -6,6 +6,7 @@
 mod api;
 mod apply;
 mod conflict;
+mod definitions;
 mod delete;
 mod drift;
 mod error;

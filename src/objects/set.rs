@@ -145,7 +145,10 @@ pub(super) async fn read(api: &Api, set: &SetName, limit: &Limit<'_>) -> Result<
 
 /// Writes the parent, and makes its namespace if that is not there.
 pub(super) async fn write(api: &Api, set: &SetName, extent: &Extent, limit: &Limit<'_>) -> Result<(), Error> {
-    let join = |items: Vec<String>| items.join(",");
+    let join = |mut items: Vec<String>| {
+        items.sort();
+        items.join(",")
+    };
     let kinds = join(extent.kinds.iter().map(ToString::to_string).collect());
     let namespaces = join(extent.namespaces.iter().filter(|name| **name != set.namespace).cloned().collect());
     let parent = json!({

@@ -57,6 +57,12 @@ impl Target {
         self.labels.get("job").map_or("", String::as_str)
     }
 
+    /// Whether it was scraped at least once, with whatever result.
+    #[must_use]
+    pub fn is_scraped(&self) -> bool {
+        self.health != "unknown"
+    }
+
     /// Whether the last scrape succeeded.
     #[must_use]
     pub fn is_up(&self) -> bool {
@@ -77,15 +83,24 @@ impl Value {
     #[must_use]
     pub fn sum(&self) -> f64 {
         match self {
-            Self::Vector(samples) => samples.iter().map(|sample| sample.value).sum(),
+            Self::Vector(samples) => samples.iter().fold(0.0, |sum, sample| sum + sample.value),
             Self::Scalar(value) => *value,
+        }
+    }
+
+    /// How many samples there are; a scalar is one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Vector(samples) => samples.len(),
+            Self::Scalar(_) => 1,
         }
     }
 
     /// Whether there is no sample at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        matches!(self, Self::Vector(samples) if samples.is_empty())
+        self.len() == 0
     }
 }
 
@@ -205,9 +220,8 @@ fn opened<T: serde::de::DeserializeOwned>(answer: &Answer) -> Result<T, Error> {
         Ok(Envelope { error: Some(reason), .. }) if matches!(answer.status, 400 | 422) => {
             Err(Error::Refused { request: answer.request.clone(), reason })
         }
-        Ok(_) => Err(status(answer)),
         Err(error) if (200..300).contains(&answer.status) => Err(error),
-        Err(_) => Err(status(answer)),
+        Ok(_) | Err(_) => Err(status(answer)),
     }
 }
 

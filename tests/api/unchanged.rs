@@ -103,3 +103,42 @@ async fn an_object_of_nobodys_set_is_changed_but_never_deleted() {
     assert!(done.pruned.is_empty());
     assert!(get(&api, "v1", "ConfigMap", "default", "foreign").await.is_some());
 }
+
+#[tokio::test]
+async fn what_a_webhooks_server_wrote_is_left_to_it() {
+    let Some(api) = api("handed over").await else { return };
+    let hook = |note: &str| {
+        format!(
+            "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {{name: handed.test, annotations: {{note: {note}}}}}
+webhooks:
+- name: handed.over.test
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Ignore
+  clientConfig: {{service: {{name: none, namespace: handed-over-nowhere, path: /x}}}}
+  namespaceSelector: {{matchLabels: {{handed: 'never'}}}}
+  rules: [{{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}}]
+"
+        )
+    };
+    applied(&api, "handed-over", &hook("first")).await.expect("applied");
+    let requests: kube::Api<k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration> =
+        kube::Api::all(api.client().clone());
+    let mut object = serde_json::to_value(requests.get("handed.test").await.expect("there")).expect("JSON");
+    object["webhooks"][0]["failurePolicy"] = json!("Fail");
+    let by_server =
+        kube::api::PostParams { field_manager: Some("pilot-discovery".to_owned()), ..kube::api::PostParams::default() };
+    let object = serde_json::from_value(object).expect("an object");
+    requests.replace("handed.test", &by_server, &object).await.expect("written by its server");
+
+    assert!(applied(&api, "handed-over", &hook("first")).await.expect("applied").is_unchanged());
+    let done = applied(&api, "handed-over", &hook("second")).await.expect("applied");
+    assert_eq!(names(&done.changed), ["ValidatingWebhookConfiguration handed.test"]);
+    let object = serde_json::to_value(requests.get("handed.test").await.expect("there")).expect("JSON");
+    assert_eq!(object["webhooks"][0]["failurePolicy"], "Fail");
+    assert_eq!(object["metadata"]["annotations"]["note"], "second");
+    assert!(applied(&api, "handed-over", &hook("second")).await.expect("applied").is_unchanged());
+}

@@ -139,3 +139,71 @@ fn ended_container(status: &Value) -> Option<(Option<String>, String, String)> {
         Some((container["name"].as_str().map(str::to_owned), "Failed".to_owned(), how))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(container: Value) -> Option<Trouble> {
+        trouble(&json!({"status": {"phase": "Pending", "containerStatuses": [container]}}))
+    }
+
+    #[test]
+    fn an_image_that_can_not_be_had_is_told_with_its_container() {
+        let found = pod(json!({"name": "c", "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}));
+        let found = found.expect("a trouble");
+        assert_eq!((found.class, found.to_string().as_str()), (Class::Image, "container c: ErrImagePull: not found"));
+    }
+
+    #[test]
+    fn a_pod_on_its_way_has_no_trouble() {
+        assert_eq!(pod(json!({"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}})), None);
+        assert_eq!(pod(json!({"name": "c", "state": {"running": {}}, "ready": false, "restartCount": 0})), None);
+        assert_eq!(trouble(&json!({"status": {"phase": "Pending"}})), None);
+        assert_eq!(trouble(&json!({})), None);
+    }
+
+    #[test]
+    fn a_crash_is_told_by_how_it_ended() {
+        let last = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+        let looping = json!({"name": "c", "restartCount": 3, "ready": false, "lastState": last,
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}});
+        let found = pod(looping).expect("a trouble");
+        assert_eq!(found.to_string(), "container c: CrashLoopBackOff: ended with exit code 137 (OOMKilled)");
+        let between =
+            json!({"name": "c", "restartCount": 3, "ready": false, "lastState": last, "state": {"running": {}}});
+        assert_eq!(pod(between).expect("a trouble").class, Class::Crash);
+        let well = json!({"name": "c", "state": {"terminated": {"exitCode": 0}}});
+        assert_eq!(pod(well), None);
+    }
+
+    #[test]
+    fn init_containers_count_and_come_first() {
+        let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+        let found = trouble(&json!({"status": {"phase": "Pending",
+            "initContainerStatuses": [{"name": "i", "state": waiting("CreateContainerConfigError")}],
+            "containerStatuses": [{"name": "c", "state": waiting("PodInitializing")}],
+        }}));
+        let found = found.expect("a trouble");
+        assert_eq!((found.container.as_deref(), found.class), (Some("i"), Class::Container));
+    }
+
+    #[test]
+    fn a_pod_that_no_node_takes_is_told() {
+        let condition =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"});
+        let found = trouble(&json!({"status": {"phase": "Pending", "conditions": [condition]}})).expect("a trouble");
+        assert_eq!((found.class, found.to_string().as_str()), (Class::Scheduling, "Unschedulable: 0/1 nodes"));
+    }
+
+    #[test]
+    fn a_pod_that_ended_for_good_is_told() {
+        let found = trouble(&json!({"status": {"phase": "Failed", "reason": "Evicted", "message": "disk"}}));
+        assert_eq!(found.expect("a trouble").to_string(), "Evicted: disk");
+        let container = json!({"name": "c", "state": {"terminated": {"exitCode": 2}}});
+        let found = trouble(&json!({"status": {"phase": "Failed", "containerStatuses": [container]}}));
+        assert_eq!(found.expect("a trouble").to_string(), "container c: Failed: ended with exit code 2");
+    }
+}

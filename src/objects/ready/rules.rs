@@ -343,3 +343,6 @@ fn by_conditions(object: &Value) -> Verdict {
         _ => Ready,
     }
 }
+
+#[cfg(test)]
+mod tests;

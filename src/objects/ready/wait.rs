@@ -135,7 +135,10 @@ type Subject = Option<(String, String)>;
 async fn with_event(api: &Api, subject: Subject, cause: String) -> String {
     let Some((namespace, name)) = subject else { return cause };
     match super::watched::last_warning(api, &namespace, &name).await {
-        Some(event) if !cause.contains(&event) => format!("{cause}; last event: {event}"),
+        // Most events say what the status says.
+        Some((reason, message)) if !cause.contains(message.trim_start_matches("Error: ")) => {
+            format!("{cause}; last event: {reason}: {message}")
+        }
         _ => cause,
     }
 }
@@ -186,7 +189,7 @@ impl<'a> Waiting<'a> {
     async fn new(api: &'a Api, objects: &[ObjectRef], grace: Grace, begin: Instant) -> Result<Self, Error> {
         let mut groups: BTreeMap<(String, String, Option<String>), (Served, Vec<ObjectRef>)> = BTreeMap::new();
         for object in objects {
-            if rules::is_always_ready(object.group(), &object.kind) {
+            if rules::is_always_ready(object.group(), &object.kind) || api.serves_definition(object).await {
                 continue;
             }
             let Some(served) = api.served(object.group(), object.version(), &object.kind).await? else {

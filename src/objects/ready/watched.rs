@@ -53,10 +53,13 @@ impl Pods {
         let name = object.metadata.name.clone().unwrap_or_default();
         // A map with text as keys becomes JSON without fail.
         let Ok(pod) = serde_json::to_value(object) else { return };
-        let now = trouble(&pod).map(|trouble| (name.clone(), trouble.container, trouble.class));
-        self.since.retain(|key, _| key.0 != name || Some(key) == now.as_ref());
-        if let Some(key) = now {
-            self.since.entry(key).or_insert_with(Instant::now);
+        // A container that crashes is now waiting, now running, now ended: its trouble lasts until
+        // the pod is ready.
+        if is_ready(&pod) {
+            self.since.retain(|key, _| key.0 != name);
+        }
+        if let Some(trouble) = trouble(&pod) {
+            self.since.entry((name.clone(), trouble.container, trouble.class)).or_insert_with(Instant::now);
         }
         self.pods.insert(name, pod);
     }
@@ -85,15 +88,22 @@ impl Pods {
     }
 }
 
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
 /// Whether a label selector takes a pod; `{"name": …}` takes the pod of that name.
 fn selects(selector: &Value, name: &str, pod: &Value) -> bool {
     if let Some(wanted) = selector["name"].as_str() {
         return wanted == name;
     }
     let labels = &pod["metadata"]["labels"];
-    let Some(matched) = selector["matchLabels"].as_object() else { return false };
+    let matched = selector["matchLabels"].as_object();
     let expressions = selector["matchExpressions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    matched.iter().all(|(label, value)| labels[label] == *value)
+    // A selector that is not there takes nothing here: it says nothing of whose pods they are.
+    (matched.is_some() || !expressions.is_empty())
+        && matched.into_iter().flatten().all(|(label, value)| labels[label] == *value)
         && expressions.iter().all(|expression| {
             let value = &labels[expression["key"].as_str().unwrap_or_default()];
             let listed = expression["values"].as_array().is_some_and(|values| values.contains(value));
@@ -107,8 +117,8 @@ fn selects(selector: &Value, name: &str, pod: &Value) -> bool {
         })
 }
 
-/// The newest warning about an object of this name.
-pub(super) async fn last_warning(api: &Api, namespace: &str, name: &str) -> Option<String> {
+/// The newest warning about an object of this name: its reason and message.
+pub(super) async fn last_warning(api: &Api, namespace: &str, name: &str) -> Option<(String, String)> {
     let requests: kube::Api<CoreEvent> = kube::Api::namespaced(api.client().clone(), namespace);
     let params = ListParams::default().fields(&format!("involvedObject.name={name},type=Warning"));
     // Only a help to whoever reads the error: it must not take long, and may be missing.
@@ -117,5 +127,69 @@ pub(super) async fn last_warning(api: &Api, namespace: &str, name: &str) -> Opti
         event.last_timestamp.as_ref().map(|time| time.0).or(event.event_time.as_ref().map(|time| time.0))
     };
     let newest = events.items.into_iter().max_by_key(|event| time(event))?;
-    Some(format!("{}: {}", newest.reason.unwrap_or_default(), newest.message.unwrap_or_default().trim()))
+    Some((newest.reason.unwrap_or_default(), newest.message.unwrap_or_default().trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn applied(pods: &mut Pods, pod: Value) {
+        pods.take(Ok(Event::Apply(serde_json::from_value(pod).expect("a pod"))));
+    }
+
+    fn troubled(name: &str, hash: &str, made: &str) -> Value {
+        json!({
+            "metadata": {"name": name, "creationTimestamp": made, "labels": {"app": "a", "pod-template-hash": hash}},
+            "status": {"phase": "Pending", "containerStatuses": [
+                {"name": "c", "state": {"waiting": {"reason": "ErrImagePull"}}},
+            ]},
+        })
+    }
+
+    #[test]
+    fn only_the_newest_revision_counts() {
+        let mut pods = Pods::default();
+        applied(&mut pods, troubled("old", "1", "2026-01-01T00:00:00Z"));
+        let selector = json!({"matchLabels": {"app": "a"}});
+        assert_eq!(pods.troubles(&selector)[0].0, "old");
+        let mut new = troubled("new", "2", "2026-01-01T00:00:09Z");
+        new["status"] = json!({"phase": "Running"});
+        applied(&mut pods, new);
+        assert!(pods.troubles(&selector).is_empty());
+    }
+
+    #[test]
+    fn a_trouble_lasts_until_the_pod_is_ready() {
+        let mut pods = Pods::default();
+        let selector = json!({"name": "p"});
+        let begin = |pods: &Pods| pods.troubles(&selector)[0].2;
+        applied(&mut pods, troubled("p", "1", "2026-01-01T00:00:00Z"));
+        let first = begin(&pods);
+        let mut between = troubled("p", "1", "2026-01-01T00:00:00Z");
+        between["status"] = json!({"phase": "Running"});
+        applied(&mut pods, between.clone());
+        applied(&mut pods, troubled("p", "1", "2026-01-01T00:00:00Z"));
+        assert_eq!(begin(&pods), first);
+        between["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
+        applied(&mut pods, between);
+        applied(&mut pods, troubled("p", "1", "2026-01-01T00:00:00Z"));
+        assert!(begin(&pods) > first);
+    }
+
+    #[test]
+    fn selectors_take_what_they_say() {
+        let pod = json!({"metadata": {"labels": {"app": "a", "tier": "b"}}});
+        let takes = |selector: Value| selects(&selector, "p", &pod);
+        assert!(takes(json!({"matchLabels": {"app": "a"}})));
+        assert!(!takes(json!({"matchLabels": {"app": "b"}})));
+        let expression = |operator: &str, values: Value| json!({"matchLabels": {}, "matchExpressions": [{"key": "tier", "operator": operator, "values": values}]});
+        assert!(takes(expression("In", json!(["b", "c"]))));
+        assert!(!takes(expression("NotIn", json!(["b"]))));
+        assert!(takes(expression("Exists", json!([]))));
+        assert!(!takes(expression("DoesNotExist", json!([]))));
+        assert!(!takes(json!({})));
+    }
 }

@@ -1,5 +1,7 @@
 //! Metrics: targets, values, and how they changed during the scenario.
 
+use std::time::{Duration, Instant};
+
 use super::step;
 use crate::observe::prometheus::{Target, Value};
 use crate::verify::arguments::Arguments;
@@ -27,7 +29,8 @@ pub(super) const STEPS: [Entry; 8] = [
         Action,
         "the sum of {string} is remembered",
         remember,
-        "Evaluates the PromQL expression and keeps the sum of its samples; a series that is not there yet counts 0."
+        "Waits until Prometheus has scraped every target that it knows, then evaluates the PromQL expression and keeps \
+         the sum of its samples; a series that is not there yet counts 0."
     ),
     step!(
         "Prometheus",
@@ -60,6 +63,10 @@ pub(super) const STEPS: [Entry; 8] = [
     step!("Prometheus", Check, "the query {string} gives nothing", gives_nothing, "The expression has no sample."),
 ];
 
+/// How long Prometheus may take to find and scrape everything: it looks for new pods every 5 s.
+const FIRST_SCRAPE: Duration = Duration::from_secs(20);
+/// The pause between looks at its targets.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Counters are whole numbers, kept as floating point: closer than this is equal.
 const CLOSE: f64 = 1e-6;
 
@@ -95,7 +102,28 @@ async fn some_up(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
     if up >= wanted { Ok(()) } else { Err(Unmet::not_yet(format!("{up} targets are up: {}", listed(&targets)))) }
 }
 
+/// A counter that Prometheus has not seen yet is not at nought: after its start, it takes until the
+/// first scrape of each target to know where the counters stand.
+async fn scraped(scene: &Scene) -> Result<(), Unmet> {
+    let begin = Instant::now();
+    loop {
+        let targets = scene.prometheus().targets().await?;
+        let waiting: Vec<Target> = targets.iter().filter(|target| !target.is_scraped()).cloned().collect();
+        let discovered = targets.iter().any(|target| target.labels.contains_key("pod"));
+        if discovered && waiting.is_empty() {
+            return Ok(());
+        }
+        if begin.elapsed() > FIRST_SCRAPE {
+            let limit = humantime::format_duration(FIRST_SCRAPE);
+            let why = if discovered { listed(&waiting) } else { "it has found no pods".to_owned() };
+            return Err(Unmet::Never(format!("Prometheus has not scraped everything within {limit}: {why}")));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 async fn remember(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+    scraped(scene).await?;
     let expression = arguments.text(0);
     let sum = scene.prometheus().query(expression).await?.sum();
     scene.remembered.insert(expression.to_owned(), sum);
@@ -112,7 +140,11 @@ async fn risen(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
     if (risen - wanted).abs() < CLOSE {
         return Ok(());
     }
-    let text = format!("it has risen by {risen}, not {wanted}: from {before} to {}: {value}", value.sum());
+    let text = format!(
+        "it has risen by {risen}, not {wanted}: {before} before, {} now in {} series",
+        value.sum(),
+        value.len()
+    );
     // A counter does not come down again, unless its process began anew.
     Err(if risen > wanted { Unmet::Never(text) } else { Unmet::not_yet(text) })
 }
@@ -137,5 +169,9 @@ async fn gives_nothing(scene: &mut Scene, arguments: Arguments) -> Result<(), Un
 
 async fn judged(scene: &Scene, arguments: &Arguments, good: impl Fn(&Value) -> bool) -> Result<(), Unmet> {
     let value = scene.prometheus().query(arguments.text(0)).await?;
-    if good(&value) { Ok(()) } else { Err(Unmet::not_yet(format!("it gives {value}"))) }
+    if good(&value) {
+        Ok(())
+    } else {
+        Err(Unmet::not_yet(format!("the sum is {} of {} series: {value}", value.sum(), value.len())))
+    }
 }
