@@ -11,7 +11,7 @@ Feature: Sidecar injection
     And every pod of "first-istio" in namespace "plain" is ready
     And no pod of "first-istio" in namespace "plain" has a container named "istio-proxy"
 
-  @requires(demo)
+  @webhook @requires(demo)
   Scenario: With the namespace's label a new pod gets a proxy
     Given namespace "demo" has the label "istio-injection" with value "enabled"
     And these objects in namespace "demo":

@@ -251,9 +251,15 @@ impl Command {
     }
 }
 
-/// Kills a child and waits, so that nothing it held stays held.
+/// Kills a child with all that it started, and waits, so that nothing it held stays held.
 async fn stop(child: &mut tokio::process::Child) {
-    // It may have ended by itself meanwhile.
+    // It leads a group of its own: a shell's children, or a compiler's, would go on without it.
+    // `id` is there until the child was waited for, so that the group is surely its own.
+    let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(leader) = leader {
+        // It may have ended by itself meanwhile.
+        let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+    }
     let _ = child.kill().await;
 }
 
@@ -310,6 +316,19 @@ mod tests {
             .await
             .expect_err("too slow");
         assert!(matches!(error, Error::Deadline { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_a_program_started_ends_with_it() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let file = dir.path().join("pid");
+        let script = format!("sleep 60 & echo $! >{}; wait", file.display());
+        let error = shell(&script).limit(Duration::from_millis(300)).run(&CancellationToken::new()).await;
+        assert!(matches!(error, Err(Error::Deadline { .. })), "{error:?}");
+        let pid = fs_err::read_to_string(&file).expect("it was written");
+        // Killed, it is gone or waits for init to look at it.
+        let state = fs_err::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_else(|_| ") Z".into());
+        assert!(state.contains(") Z"), "{state}");
     }
 
     #[tokio::test]

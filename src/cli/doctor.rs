@@ -40,8 +40,11 @@ fn options(context: &Context) -> Options {
 pub(super) async fn mend(context: &Context, progress: &Progress) -> Result<Report, Failure> {
     let yes = context.global.yes;
     if !yes && !std::io::stdin().is_terminal() {
-        return Err(Failure::new(Kind::Usage, "each change of this machine is asked about, and nobody can answer here")
-            .hint("Add --yes to agree to every change, or run `istiolab doctor` to see them first."));
+        return Err(Failure::new(
+            Kind::Usage,
+            "each change of this machine is asked about, and nobody can answer here",
+        )
+        .hint("Add --yes to agree to every change, or run `istiolab doctor` to see them first."));
     }
     let options = options(context);
     let cancel: &CancellationToken = &context.cancel;

@@ -37,7 +37,9 @@ impl Args {
         let recipes = Recipes::load(folder(self.recipes)?)?;
         match self.verb {
             Verb::Build { parts } => {
-                let work = |progress| async move { parts::build(&recipes, &parts, &context.paths, &progress, &context.cancel).await };
+                let work = |progress| async move {
+                    parts::build(&recipes, &parts, &context.paths, &progress, &context.cancel).await
+                };
                 let built = context.report(None, work).await?;
                 context.print(&built, built_table(&built))
             }
@@ -48,7 +50,8 @@ impl Args {
             Verb::Verify => {
                 let work = |progress| async move { parts::verify(&recipes, &context.paths, &progress) };
                 let wrong = context.report(None, work).await?;
-                let text = if wrong.is_empty() { "Everything is as it was built.".to_owned() } else { wrong.join("\n") };
+                let text =
+                    if wrong.is_empty() { "Everything is as it was built.".to_owned() } else { wrong.join("\n") };
                 context.print(&wrong, text)?;
                 if wrong.is_empty() {
                     return Ok(());

@@ -1,7 +1,7 @@
 //! Makes layers and images whose bytes depend on nothing but their content: entries are sorted,
 //! times are fixed, owners are numbers, nothing is compressed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read, Seek as _};
 use std::os::unix::fs::MetadataExt;
 
@@ -404,8 +404,8 @@ pub struct RunConfig {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub user: String,
     /// Ports that it listens on, as `8080/tcp`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub exposed_ports: BTreeMap<String, Nothing>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", serialize_with = "as_map")]
+    pub exposed_ports: BTreeSet<String>,
     /// Variables, as `NAME=value`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
@@ -426,9 +426,10 @@ pub struct RunConfig {
     pub stop_signal: String,
 }
 
-/// Written as `{}`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Nothing {}
+/// A set as the specification writes it: each member with an empty object.
+fn as_map<S: serde::Serializer>(set: &BTreeSet<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(set.iter().map(|member| (member, serde_json::json!({}))))
+}
 
 #[derive(Serialize)]
 struct ImageConfig<'a> {

@@ -23,6 +23,8 @@ use crate::spec::{Addon, Application, Lab};
 
 /// The part with the node image, whose version is Kubernetes'.
 const NODE: &str = "node";
+/// The part with a node image that has the images of common labs inside.
+const FULL_NODE: &str = "node-lab";
 /// The part with Istio's images and `istioctl`.
 const ISTIO: &str = "istio";
 /// The part with the `kind` program.
@@ -56,6 +58,8 @@ pub struct Stock {
     pub images: BTreeMap<String, Digest>,
     /// The node image's full name.
     pub node: String,
+    /// Images that stand in the node image, by their full names.
+    pub standing: BTreeSet<String>,
     /// The registry image's full name.
     pub registry: String,
     /// The `kind` program.
@@ -74,7 +78,8 @@ impl Site {
         let load = |paths: &[Utf8PathBuf]| objects::load(paths).map_err(Failure::from);
         let addons = lab.addons.iter().map(|addon| Ok((addon.clone(), load(&addon.objects)?)));
         let addons = addons.collect::<Result<Vec<_>, Failure>>()?;
-        let applications = lab.applications.iter().map(|application| Ok((application.clone(), load(&application.objects)?)));
+        let applications =
+            lab.applications.iter().map(|application| Ok((application.clone(), load(&application.objects)?)));
         let applications = applications.collect::<Result<Vec<_>, Failure>>()?;
         let mesh_objects = lab.mesh.as_ref().map_or(Ok(Vec::new()), |mesh| load(&mesh.objects))?;
         Ok(Self {
@@ -97,9 +102,11 @@ impl Site {
 
     /// The parts that the lab needs, by name.
     fn wanted(&self, recipes: &Recipes) -> Result<Vec<String>, Failure> {
-        let version = |part: &str| recipes.iter().find(|recipe| recipe.name == part).map(|recipe| recipe.version.as_str());
+        let version =
+            |part: &str| recipes.iter().find(|recipe| recipe.name == part).map(|recipe| recipe.version.as_str());
         self.check_version("cluster.kubernetes", &self.lab.cluster.kubernetes, version(NODE))?;
-        let mut wanted = BTreeSet::from([NODE, KIND, REGISTRY].map(str::to_owned));
+        let node = if self.standing(recipes).is_empty() { NODE } else { FULL_NODE };
+        let mut wanted = BTreeSet::from([node, KIND, REGISTRY].map(str::to_owned));
         if let Some(mesh) = &self.lab.mesh {
             self.check_version("mesh.version", &mesh.version, version(ISTIO))?;
             wanted.insert(ISTIO.to_owned());
@@ -113,16 +120,31 @@ impl Site {
         Ok(wanted.into_iter().collect())
     }
 
+    /// The images that stand in the full node image, if it has all that the lab needs. One that is
+    /// there saves pulling and unpacking while the cluster boots; a node image for each lab of one's
+    /// own would have to be built and loaded each time a manifest changes.
+    fn standing(&self, recipes: &Recipes) -> BTreeSet<String> {
+        let part = |name: &str| recipes.iter().find(|recipe| recipe.name == name);
+        let entries = part(FULL_NODE).into_iter().flat_map(|recipe| recipe.layers.values().flatten());
+        let inside = entries.flat_map(|entry| entry.images.iter().flatten()).filter_map(|name| part(name));
+        let inside: BTreeSet<String> =
+            inside.flat_map(|recipe| recipe.images.iter().map(|image| image.full_name(recipe))).collect();
+        if demand::images(self.documents()).is_subset(&inside) { inside } else { BTreeSet::new() }
+    }
+
     /// A version of the lab file is one that there is a recipe for: the same up to where it ends.
     fn check_version(&self, field: &str, asked: &str, made: Option<&str>) -> Result<(), Failure> {
         let made = made.unwrap_or("none");
         let plain = made.trim_start_matches('v');
-        let fits = plain.strip_prefix(asked.trim_start_matches('v')).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
+        let fits = plain
+            .strip_prefix(asked.trim_start_matches('v'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
         if fits {
             return Ok(());
         }
         let message = format!("{}: `{field}` asks for {asked}, which no recipe makes; there is {plain}", self.lab.file);
-        Err(Failure::new(Kind::BadInput, message).hint(format!("Write `{field}` as a version that `istiolab images list` shows.")))
+        Err(Failure::new(Kind::BadInput, message)
+            .hint(format!("Write `{field}` as a version that `istiolab images list` shows.")))
     }
 
     /// Builds what is missing of the parts that the lab needs.
@@ -134,31 +156,42 @@ impl Site {
         let wanted = self.wanted(&recipes)?;
         let built = parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?;
         let part = |name: &str| {
-            built.iter().find(|part| part.name == name).ok_or_else(|| {
-                Failure::new(Kind::Unexpected, format!("the part `{name}` was not built"))
-            })
+            built
+                .iter()
+                .find(|part| part.name == name)
+                .ok_or_else(|| Failure::new(Kind::Unexpected, format!("the part `{name}` was not built")))
         };
         let image = |name: &str| {
             let images = &part(name)?.images;
-            images.first().map(|image| image.name.clone()).ok_or_else(|| {
-                Failure::new(Kind::Unexpected, format!("the part `{name}` has no image"))
-            })
+            images
+                .first()
+                .map(|image| image.name.clone())
+                .ok_or_else(|| Failure::new(Kind::Unexpected, format!("the part `{name}` has no image")))
         };
         let file = |name: &str, file: &str| {
-            part(name)?.files.get(file).cloned().ok_or_else(|| {
-                Failure::new(Kind::Unexpected, format!("the part `{name}` has no file `{file}`"))
-            })
+            part(name)?
+                .files
+                .get(file)
+                .cloned()
+                .ok_or_else(|| Failure::new(Kind::Unexpected, format!("the part `{name}` has no file `{file}`")))
         };
+        let standing = self.standing(&recipes);
         let istio = match &self.lab.mesh {
             Some(_) => Some((file(ISTIO, "istioctl")?, part(ISTIO)?.version.clone())),
             None => None,
         };
         let needed = demand::images(self.documents());
-        let in_mesh = |name: &str| self.lab.mesh.is_some() && part(ISTIO).is_ok_and(|part| part.images.iter().any(|image| image.name == name));
-        let images = built.iter().flat_map(|part| &part.images).filter(|image| needed.contains(&image.name) || in_mesh(&image.name));
+        let in_mesh = |name: &str| {
+            self.lab.mesh.is_some() && part(ISTIO).is_ok_and(|part| part.images.iter().any(|image| image.name == name))
+        };
+        let images = built
+            .iter()
+            .flat_map(|part| &part.images)
+            .filter(|image| needed.contains(&image.name) || in_mesh(&image.name));
         Ok(Stock {
             store: Layout::open(self.paths.cache.join("images")).map_err(Failure::from)?,
-            node: image(NODE)?,
+            node: image(if standing.is_empty() { NODE } else { FULL_NODE })?,
+            standing,
             registry: image(REGISTRY)?,
             kind: file(KIND, "kind")?,
             istio,

@@ -53,8 +53,14 @@ pub struct Workload {
 /// What the engine fails with. An API server that does not answer is a state, not an error.
 pub async fn status(docker: &Docker, lab: &Lab, folder: &Utf8Path) -> Result<Status, Failure> {
     let provider = provider(Utf8Path::new("kind"), docker, lab, folder);
-    let mut status =
-        Status { lab: lab.name.clone(), state: "down", detail: None, kubeconfig: None, nodes: Vec::new(), workloads: Vec::new() };
+    let mut status = Status {
+        lab: lab.name.clone(),
+        state: "down",
+        detail: None,
+        kubeconfig: None,
+        nodes: Vec::new(),
+        workloads: Vec::new(),
+    };
     let names = |nodes: &[cluster::Node]| nodes.iter().map(|node| node.name.clone()).collect();
     match provider.state().await? {
         State::Absent => {}

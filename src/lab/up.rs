@@ -106,26 +106,74 @@ fn graph(work: &Arc<Work>) -> Graph {
     let mut graph = Graph::new();
     let g = &mut graph;
     step!(g, work, "engine/node", "images", "loading the node image into the engine", [], load(Loaded::Node));
-    step!(g, work, "engine/registry", "images", "loading the registry's image into the engine", [], load(Loaded::Registry));
+    step!(
+        g,
+        work,
+        "engine/registry",
+        "images",
+        "loading the registry's image into the engine",
+        [],
+        load(Loaded::Registry)
+    );
     step!(g, work, "registry/start", "images", "starting the lab's registry", ["engine/registry"], start_registry());
     step!(g, work, "registry/push", "images", "pushing images to the lab's registry", ["registry/start"], push());
     step!(g, work, "cluster/claim", "cluster", "looking for the lab's cluster", ["engine/node"], claim());
     step!(g, work, "cluster/create", "cluster", "making the cluster", ["cluster/claim", "registry/start"], create());
-    step!(g, work, "nodes/registry", "images", "making the nodes pull from the lab's registry", ["cluster/claim", "registry/start"], mirror_nodes());
-    step!(g, work, "nodes/images", "images", "bringing images to the nodes", ["nodes/registry", "registry/push"], pull());
+    step!(
+        g,
+        work,
+        "nodes/registry",
+        "images",
+        "making the nodes pull from the lab's registry",
+        ["cluster/claim", "registry/start"],
+        mirror_nodes()
+    );
+    step!(
+        g,
+        work,
+        "nodes/images",
+        "images",
+        "bringing images to the nodes",
+        ["nodes/registry", "registry/push"],
+        pull()
+    );
     step!(g, work, "cluster/ready", "cluster", "waiting for nodes and DNS", ["cluster/create"], cluster_ready());
     step!(g, work, "namespaces", "cluster", "making namespaces", ["cluster/create"], namespaces());
     if work.site.lab.mesh.is_some() {
         step!(g, work, "mesh/render", "mesh", "rendering the mesh's objects", [], render());
-        step!(g, work, "mesh/apply", "mesh", "applying the mesh's objects", ["mesh/render", "namespaces", "nodes/registry"], apply_mesh());
+        step!(
+            g,
+            work,
+            "mesh/apply",
+            "mesh",
+            "applying the mesh's objects",
+            ["mesh/render", "namespaces", "nodes/registry"],
+            apply_mesh()
+        );
         step!(g, work, "mesh/webhook", "mesh", "waiting until the mesh injects", ["mesh/apply"], webhook());
-        step!(g, work, "mesh/gateways", "mesh", "applying gateways and the mesh's configuration", ["mesh/webhook"], apply_gateways());
+        step!(
+            g,
+            work,
+            "mesh/gateways",
+            "mesh",
+            "applying gateways and the mesh's configuration",
+            ["mesh/webhook"],
+            apply_gateways()
+        );
         step!(g, work, "mesh/ready", "mesh", "waiting until gateways are ready", ["mesh/gateways"], wait("mesh"));
     }
     for index in 0..work.site.addons.len() {
         let name = work.site.addons[index].0.name.clone();
         let (apply, ready) = (format!("add-on/{name}/apply"), format!("add-on/{name}/ready"));
-        step!(g, work, &apply, "add-ons", &format!("applying {name}"), ["namespaces", "nodes/registry"], apply_addon(index));
+        step!(
+            g,
+            work,
+            &apply,
+            "add-ons",
+            &format!("applying {name}"),
+            ["namespaces", "nodes/registry"],
+            apply_addon(index)
+        );
         step!(g, work, &ready, "add-ons", &format!("waiting for {name}"), [&apply], wait(&format!("add-on/{name}")));
     }
     let mut all = vec!["cluster/ready".to_owned(), "nodes/images".to_owned()];
@@ -141,16 +189,36 @@ fn graph(work: &Arc<Work>) -> Graph {
             (false, _) => "namespaces",
         };
         let (apply, ready) = (format!("application/{name}/apply"), format!("application/{name}/ready"));
-        step!(g, work, &apply, "applications", &format!("applying {name}"), [first, "nodes/registry"], apply_application(index));
-        step!(g, work, &ready, "applications", &format!("waiting for {name}"), [&apply], wait(&format!("application/{name}")));
+        step!(
+            g,
+            work,
+            &apply,
+            "applications",
+            &format!("applying {name}"),
+            [first, "nodes/registry"],
+            apply_application(index)
+        );
+        step!(
+            g,
+            work,
+            &ready,
+            "applications",
+            &format!("waiting for {name}"),
+            [&apply],
+            wait(&format!("application/{name}"))
+        );
         all.push(ready);
     }
     if work.site.lab.mesh.is_some() {
         let all: Vec<&str> = all.iter().map(String::as_str).chain(["mesh/ready"]).collect();
         let work = Arc::clone(work);
-        g.add("mesh/synced", "mesh", "waiting until every proxy has its configuration", &all, move |context| async move {
-            work.synced(context).await
-        });
+        g.add(
+            "mesh/synced",
+            "mesh",
+            "waiting until every proxy has its configuration",
+            &all,
+            move |context| async move { work.synced(context).await },
+        );
     }
     graph
 }
@@ -168,14 +236,28 @@ impl Work {
             Loaded::Node => &self.stock.node,
             Loaded::Registry => &self.stock.registry,
         };
-        let digest = self.stock.store.resolve(name).ok_or_else(|| Failure::new(Kind::Unexpected, format!("`{name}` is not in the store")))?.digest;
-        let loaded = engine::load(&self.docker, &self.stock.store, &digest, name, &context.progress, &context.cancel).await?;
+        let digest = self
+            .stock
+            .store
+            .resolve(name)
+            .ok_or_else(|| Failure::new(Kind::Unexpected, format!("`{name}` is not in the store")))?
+            .digest;
+        let loaded =
+            engine::load(&self.docker, &self.stock.store, &digest, name, &context.progress, &context.cancel).await?;
         Ok(if loaded { Outcome::done(name) } else { Outcome::Unchanged })
     }
 
     async fn start_registry(&self, context: Context) -> Result<Outcome, Failure> {
         let lab = &self.site.lab;
-        let handle = registry_container::ensure(&self.docker, &lab.name, &self.stock.registry, lab.registry.port, self.options.limit, &context.cancel).await?;
+        let handle = registry_container::ensure(
+            &self.docker,
+            &lab.name,
+            &self.stock.registry,
+            lab.registry.port,
+            self.options.limit,
+            &context.cancel,
+        )
+        .await?;
         let outcome = if handle.created { Outcome::done(handle.url()) } else { Outcome::Unchanged };
         drop(self.registry.set(handle));
         Ok(outcome)
@@ -189,7 +271,9 @@ impl Work {
             tag: reference.tag_or_default().to_owned(),
         });
         let targets: Vec<Target> = targets.collect();
-        let pushed = Session::new(self.stock.store.clone(), client).push_all(&targets, &context.progress, &context.cancel).await?;
+        let pushed = Session::new(self.stock.store.clone(), client)
+            .push_all(&targets, &context.progress, &context.cancel)
+            .await?;
         if pushed.images == 0 {
             return Ok(Outcome::Unchanged);
         }
@@ -199,7 +283,9 @@ impl Work {
 
     /// Finds out what is there and removes what can't stay, before anything is done to the nodes.
     async fn claim(&self, context: Context) -> Result<Outcome, Failure> {
-        let claim = cluster::claim(self.provider.as_ref(), &self.wanted().await?, self.options.recreate, &context.progress).await?;
+        let claim =
+            cluster::claim(self.provider.as_ref(), &self.wanted().await?, self.options.recreate, &context.progress)
+                .await?;
         drop(self.claim.set(claim));
         Ok(Outcome::Unchanged)
     }
@@ -220,12 +306,16 @@ impl Work {
 
     async fn create(&self, context: Context) -> Result<Outcome, Failure> {
         let claim = self.claim.get().ok_or_else(|| Failure::new(Kind::Unexpected, "the cluster was not looked for"))?;
-        let ensured = cluster::fulfil(self.provider.as_ref(), claim, &self.wanted().await?, &context.progress, &context.cancel).await?;
+        let ensured =
+            cluster::fulfil(self.provider.as_ref(), claim, &self.wanted().await?, &context.progress, &context.cancel)
+                .await?;
         let nodes = self.site.lab.cluster.nodes;
         let client = cluster::client(&self.provider.kubeconfig()).await?;
         drop(self.api.set(Api::new(client)));
         Ok(match ensured {
-            Ensured::Created => Outcome::done(format!("`{}` with {} node(s)", self.site.lab.name, nodes.control_planes + nodes.workers)),
+            Ensured::Created => {
+                Outcome::done(format!("`{}` with {} node(s)", self.site.lab.name, nodes.control_planes + nodes.workers))
+            }
             Ensured::Started => Outcome::done("started its nodes"),
             Ensured::Unchanged => Outcome::Unchanged,
         })
@@ -260,17 +350,29 @@ impl Work {
     async fn pull(&self, context: Context) -> Result<Outcome, Failure> {
         let nodes = self.nodes(&context.cancel).await?;
         let references = self.references()?;
-        let wanted: BTreeMap<String, String> = references.iter().map(|(reference, digest)| (reference.to_string(), digest.to_string())).collect();
+        let wanted: BTreeMap<String, String> =
+            references.iter().map(|(reference, digest)| (reference.to_string(), digest.to_string())).collect();
         let pulls = nodes.iter().map(|node| {
             let given = self.given(&node.id);
             let (references, wanted, context) = (&references, &wanted, &context);
             async move {
-                let missing = references.iter().filter(|(reference, digest)| given.images.get(&reference.to_string()) != Some(&digest.to_string()));
+                let missing = references.iter().filter(|(reference, digest)| {
+                    let name = reference.to_string();
+                    !self.stock.standing.contains(&name) && given.images.get(&name) != Some(&digest.to_string())
+                });
                 let missing: Vec<Reference> = missing.map(|(reference, _)| reference.clone()).collect();
                 if missing.is_empty() {
                     return Ok(0);
                 }
-                mirror::pull(&self.docker, &node.name, &missing, self.options.limit, &context.progress, &context.cancel).await?;
+                mirror::pull(
+                    &self.docker,
+                    &node.name,
+                    &missing,
+                    self.options.limit,
+                    &context.progress,
+                    &context.cancel,
+                )
+                .await?;
                 self.give(&node.id, Given { images: wanted.clone(), ..given })?;
                 Ok::<usize, Failure>(missing.len())
             }
@@ -282,7 +384,15 @@ impl Work {
     async fn cluster_ready(&self, context: Context) -> Result<Outcome, Failure> {
         let nodes = self.nodes(&context.cancel).await?;
         let api = self.api()?;
-        cluster::ready::wait(api.client(), &self.docker, &nodes, self.options.limit, &context.progress, &context.cancel).await?;
+        cluster::ready::wait(
+            api.client(),
+            &self.docker,
+            &nodes,
+            self.options.limit,
+            &context.progress,
+            &context.cancel,
+        )
+        .await?;
         if let Some(registry) = self.registry.get() {
             registry_container::advertise(api.client(), registry).await?;
         }
@@ -291,13 +401,24 @@ impl Work {
 
     async fn namespaces(&self, context: Context) -> Result<Outcome, Failure> {
         let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
-        let object = Object::new(object, "istiolab", 1).map_err(|problem| Failure::new(Kind::Unexpected, problem.to_string()))?;
+        let object = Object::new(object, "istiolab", 1)
+            .map_err(|problem| Failure::new(Kind::Unexpected, problem.to_string()))?;
         self.apply(&context, "namespaces", &SetName::new("istiolab-namespaces", "default"), &[object]).await
     }
 
     async fn render(&self, context: Context) -> Result<Outcome, Failure> {
-        let (Some(mesh), Some((istioctl, version))) = (&self.site.lab.mesh, &self.stock.istio) else { return Ok(Outcome::Unchanged) };
-        let rendered = mesh::render(istioctl, mesh, &mesh::Images::parts(version), &self.site.paths.cache, &context.progress, &context.cancel).await?;
+        let (Some(mesh), Some((istioctl, version))) = (&self.site.lab.mesh, &self.stock.istio) else {
+            return Ok(Outcome::Unchanged);
+        };
+        let rendered = mesh::render(
+            istioctl,
+            mesh,
+            &mesh::Images::parts(version),
+            &self.site.paths.cache,
+            &context.progress,
+            &context.cancel,
+        )
+        .await?;
         drop(self.mesh.set(rendered));
         Ok(Outcome::Unchanged)
     }
@@ -325,25 +446,44 @@ impl Work {
 
     async fn apply_addon(&self, context: Context, index: usize) -> Result<Outcome, Failure> {
         let (addon, objects) = &self.site.addons[index];
-        self.apply(&context, &format!("add-on/{}", addon.name), &SetName::new(format!("istiolab-{}", addon.name), SYSTEM), objects).await
+        self.apply(
+            &context,
+            &format!("add-on/{}", addon.name),
+            &SetName::new(format!("istiolab-{}", addon.name), SYSTEM),
+            objects,
+        )
+        .await
     }
 
     async fn apply_application(&self, context: Context, index: usize) -> Result<Outcome, Failure> {
         let (application, objects) = &self.site.applications[index];
-        let applied = apps::deploy(self.api()?, application, objects, self.options.limit, &context.progress, &context.cancel).await?;
+        let applied =
+            apps::deploy(self.api()?, application, objects, self.options.limit, &context.progress, &context.cancel)
+                .await?;
         self.remember(&format!("application/{}", application.name), applied.objects());
         Ok(outcome(&applied))
     }
 
     /// Waits until everything that was applied under `name` is ready.
     async fn wait(&self, context: Context, name: &str) -> Result<Outcome, Failure> {
-        let objects = self.applied.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default();
+        let objects =
+            self.applied.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default();
         objects::ready::wait(self.api()?, &objects, self.options.limit, &context.progress, &context.cancel).await?;
         Ok(Outcome::Unchanged)
     }
 
-    async fn apply(&self, context: &Context, name: &str, set: &SetName, objects: &[Object]) -> Result<Outcome, Failure> {
-        let options = objects::Options { default_namespace: Some(SYSTEM.to_owned()), deadline: self.options.limit, ..objects::Options::default() };
+    async fn apply(
+        &self,
+        context: &Context,
+        name: &str,
+        set: &SetName,
+        objects: &[Object],
+    ) -> Result<Outcome, Failure> {
+        let options = objects::Options {
+            default_namespace: Some(SYSTEM.to_owned()),
+            deadline: self.options.limit,
+            ..objects::Options::default()
+        };
         let applied = objects::apply(self.api()?, set, objects, &options, &context.progress, &context.cancel).await?;
         self.remember(name, applied.objects());
         Ok(outcome(&applied))

@@ -1,7 +1,8 @@
-//! What a running lab shows: typed clients of Prometheus, Grafana and Zipkin, reached through the
+//! What a running lab shows: typed clients of Prometheus, Grafana, Zipkin and istiod, reached through the
 //! API server's service proxy, as `kubectl proxy` does. Every exchange can be kept as evidence.
 
 pub mod grafana;
+pub mod istiod;
 pub mod prometheus;
 pub mod proxy;
 pub mod zipkin;

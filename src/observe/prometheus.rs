@@ -220,9 +220,8 @@ fn opened<T: serde::de::DeserializeOwned>(answer: &Answer) -> Result<T, Error> {
         Ok(Envelope { error: Some(reason), .. }) if matches!(answer.status, 400 | 422) => {
             Err(Error::Refused { request: answer.request.clone(), reason })
         }
-        Ok(_) => Err(status(answer)),
         Err(error) if (200..300).contains(&answer.status) => Err(error),
-        Err(_) => Err(status(answer)),
+        Ok(_) | Err(_) => Err(status(answer)),
     }
 }
 

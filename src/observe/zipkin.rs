@@ -110,7 +110,7 @@ impl Zipkin {
                 id.replace_range(REASON..=REASON, digit.encode_utf8(&mut [0; 4]));
             }
             let found = self.traces(&[("annotationQuery", &format!("{REQUEST_ID}={id}"))]).await?;
-            if let Some(id) = found.iter().flat_map(|trace| trace.spans.first()).map(|span| &span.trace_id).next() {
+            if let Some(id) = found.iter().find_map(|trace| Some(&trace.spans.first()?.trace_id)) {
                 // By its id the trace is whole even when the search cut it.
                 return self.trace(id).await;
             }

@@ -11,7 +11,7 @@ use super::input::Made;
 use super::recipe::{Entry, Image};
 use super::record::Record;
 use super::{Error, Recipe};
-use crate::images::compose::{self, Layer, Nothing, RunConfig, Source, Tree};
+use crate::images::compose::{self, Layer, RunConfig, Source, Tree};
 use crate::images::digest::Digest;
 use crate::images::layout::{self, Descriptor, ImageIndex, Layout, REF_NAME};
 
@@ -200,7 +200,7 @@ impl Assembly<'_> {
         ];
         let config = RunConfig {
             user: image.user.clone(),
-            exposed_ports: image.ports.iter().map(|port| (port.clone(), Nothing {})).collect(),
+            exposed_ports: image.ports.iter().cloned().collect(),
             env,
             entrypoint: image.entrypoint.clone(),
             cmd: image.cmd.clone(),

@@ -12,15 +12,16 @@ use super::assemble::Assembly;
 use super::input::Workshop;
 use super::recipe::{Input, Toolchain};
 use super::record::{Built, Record};
-use super::{Error, Recipe, Recipes, key, toolchain};
+use super::{Error, Recipe, Recipes, key, sweep, toolchain};
 use crate::error::Failure;
+use crate::images::digest::Digest;
 use crate::images::layout::{self, Layout};
 use crate::paths::Paths;
 use crate::plan::event::{Outcome, Progress};
 use crate::plan::graph::Graph;
 
 /// How long another process may keep a part to itself.
-const LOCK_LIMIT: Duration = Duration::from_secs(60 * 60);
+const LOCK_LIMIT: Duration = Duration::from_hours(1);
 
 /// Builds the parts called `wanted`, or all, with those that they need, unless they are there. The
 /// result has all of them, those that others need first.
@@ -68,6 +69,7 @@ pub async fn build(
     if !graph.names().is_empty() {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         graph.run(u32::try_from(cores).unwrap_or(u32::MAX), progress, cancel).await?;
+        sweep::sweep(&yard.cache, &yard.layout)?;
     }
     let ready = yard.ready.lock().unwrap_or_else(PoisonError::into_inner);
     let built = |part: &&Recipe| ready.get(&part.name).map(|(record, cached)| record.built(&yard.layout, *cached));
@@ -156,22 +158,31 @@ impl Yard {
             progress,
             cancel,
         };
+        let record = self.make(part, &shop, key).await;
+        // Whatever came of it: what is left there serves nobody, and takes room.
+        let cleared = clear(&work);
+        let mut record = record?;
+        cleared?;
+        record.seconds = begin.elapsed().as_secs_f64();
+        record.save(&self.cache)?;
+        let outcome = Outcome::done(what(&record));
+        self.keep(record, false);
+        Ok(outcome)
+    }
+
+    /// Makes everything that comes out of a part.
+    async fn make(&self, part: &Recipe, shop: &Workshop<'_>, key: Digest) -> Result<Record, Error> {
         let inputs = shop.make_all().await?;
-        if cancel.is_cancelled() {
+        if shop.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        progress.status("composing layers");
+        shop.progress.status("composing layers");
         let (recipe, layout, cache) = (part.clone(), self.layout.clone(), self.cache.clone());
+        let (needs, work) = (shop.needs.to_vec(), shop.work);
         let assembled = tokio::task::spawn_blocking(move || {
             Assembly { recipe: &recipe, layout: &layout, cache: &cache, inputs: &inputs, needs: &needs, key }.run()
         });
-        let mut record = assembled.await.map_err(|panic| Error::write(&work, panic.into()))??;
-        record.seconds = begin.elapsed().as_secs_f64();
-        record.save(&self.cache)?;
-        clear(&work)?;
-        let what = format!("{} images, {} files", record.images.len(), record.files.len());
-        self.keep(record, false);
-        Ok(Outcome::done(what))
+        assembled.await.map_err(|panic| Error::write(work, panic.into()))?
     }
 
     /// Holds the part, so that no two processes build it at once. Released when dropped, or when the
@@ -197,6 +208,18 @@ impl Yard {
             }
         }
     }
+}
+
+/// What came out, for the report: `2 images, 1 file, 373 MB`.
+fn what(record: &Record) -> String {
+    let count = |count: usize, name: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {name}")),
+        _ => Some(format!("{count} {name}s")),
+    };
+    let size = format!("{} MB", record.size() / 1_000_000);
+    let all = [count(record.images.len(), "image"), count(record.files.len(), "file"), Some(size)];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Deletes a folder with what an interrupted build left in it.

@@ -11,6 +11,9 @@ mod input;
 mod key;
 pub mod recipe;
 mod record;
+mod sweep;
+#[cfg(test)]
+mod tests;
 mod toolchain;
 
 use std::io;
@@ -129,11 +132,11 @@ impl From<Error> for Failure {
                 let failure = Self::new(Kind::Unexpected, process::Error::Status { command, status, output });
                 if full { failure.hint(DISK_FULL) } else { failure }
             }
+            Error::Process(error @ process::Error::Start { .. }) => Self::new(Kind::Unavailable, error).hint(TOOLS),
             Error::Process(error) => error.into(),
             Error::Recipe { .. } | Error::Circle { .. } => Self::new(Kind::BadInput, error),
             Error::Unknown { .. } => Self::new(Kind::Usage, error).hint("`istiolab images list` shows all parts."),
-            Error::Tool { .. } => Self::new(Kind::Unavailable, error)
-                .hint("Run `istiolab doctor --fix`: it installs, or names, what builds need."),
+            Error::Tool { .. } => Self::new(Kind::Unavailable, error).hint(TOOLS),
             Error::Checksum { .. } => Self::new(Kind::Refused, error)
                 .hint("The package was replaced, or the download was tampered with: nothing of it was used."),
             Error::Locked { .. } => Self::new(Kind::TimedOut, error).hint("End the other one, or wait for it."),
@@ -144,6 +147,8 @@ impl From<Error> for Failure {
         }
     }
 }
+
+const TOOLS: &str = "Run `istiolab doctor --fix`: it installs, or names, what builds need.";
 
 const DISK_FULL: &str = "The disk is full: free some space, or set ISTIOLAB_CACHE to a folder on a disk with room. \
                          What was built so far is kept; the same command goes on from there.";

@@ -103,6 +103,11 @@ impl Record {
             && self.files.values().all(|(path, size)| fs::metadata(path).is_ok_and(|file| file.len() == *size))
     }
 
+    /// The length in bytes of all that came out.
+    pub(super) fn size(&self) -> u64 {
+        self.blobs.values().sum::<u64>() + self.files.values().map(|(_, size)| size).sum::<u64>()
+    }
+
     /// For those who asked for the part.
     pub(super) fn built(&self, layout: &Layout, cached: bool) -> Built {
         let size_of = |image: &Descriptor| {
@@ -119,7 +124,7 @@ impl Record {
             version: self.version.clone(),
             cached,
             seconds: self.seconds,
-            size: self.blobs.values().sum::<u64>() + self.files.values().map(|(_, size)| size).sum::<u64>(),
+            size: self.size(),
             images: self.images.iter().map(image).collect(),
             files: self.files.iter().map(|(name, (path, _))| (name.clone(), path.clone())).collect(),
         }

@@ -1,9 +1,12 @@
 //! Doing a step: once, until it passes, or for as long as it must hold.
 
+use std::any::Any;
 use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use cucumber::gherkin;
+use futures::FutureExt as _;
 
 use super::record::Status;
 use super::unmet::Unmet;
@@ -12,7 +15,7 @@ use super::world::Scene;
 use crate::observe::proxy::cut;
 
 /// How long a step without time of its own may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How far a try may run over the deadline of its check, so that the last one can end.
 const GRACE: Duration = Duration::from_secs(2);
 /// The pause after the first try and the longest one.
@@ -38,7 +41,9 @@ pub(super) async fn perform(scene: &mut Scene, step: &gherkin::Step) -> Result<(
     let outcome = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Unmet::Interrupted),
-        outcome = timed(scene, matched, step) => outcome,
+        outcome = AssertUnwindSafe(timed(scene, matched, step)).catch_unwind() => {
+            outcome.unwrap_or_else(|panic| Err(Unmet::Never(format!("the step is faulty: {}", words(panic.as_ref())))))
+        }
     };
     match outcome {
         Ok(()) => {
@@ -56,6 +61,12 @@ pub(super) async fn perform(scene: &mut Scene, step: &gherkin::Step) -> Result<(
             Err(text)
         }
     }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked")
 }
 
 async fn timed(scene: &mut Scene, matched: Matched, step: &gherkin::Step) -> Result<(), Unmet> {

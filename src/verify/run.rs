@@ -161,11 +161,10 @@ async fn after(world: Option<&mut World>) {
 /// The scenario that an event says has ended.
 fn finished(event: event::Cucumber<World>) -> Option<(event::Source<Feature>, event::Source<Scenario>)> {
     let event::Cucumber::Feature(feature, event) = event else { return None };
-    let (scenario, event) = match event {
-        event::Feature::Scenario(scenario, event) | event::Feature::Rule(_, event::Rule::Scenario(scenario, event)) => {
-            (scenario, event)
-        }
-        _ => return None,
+    let (event::Feature::Scenario(scenario, event) | event::Feature::Rule(_, event::Rule::Scenario(scenario, event))) =
+        event
+    else {
+        return None;
     };
     matches!(event.event, event::Scenario::Finished).then_some((feature, scenario))
 }

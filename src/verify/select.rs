@@ -217,7 +217,7 @@ mod tests {
         let failure = select(&options).expect_err("it is no Gherkin");
         assert_eq!(failure.kind, Kind::BadInput);
         assert_eq!(failure.lines()[0], "f.feature:2: the scenario `s` has no steps; this is only text: Perhaps x");
-        fs_err::write(&options.paths[0].join("f.feature"), "Feature: F\n  Scenario: s\n    Given x\n  nonsense\n")
+        fs_err::write(options.paths[0].join("f.feature"), "Feature: F\n  Scenario: s\n    Given x\n  nonsense\n")
             .expect("a file");
         let failure = select(&options).expect_err("it is no Gherkin");
         assert!(failure.lines()[0].starts_with("f.feature:5:1: this is not Gherkin; expected"), "{failure}");

@@ -76,22 +76,21 @@ impl Sent {
     /// A field of the first answer's JSON body, by its path with dots.
     ///
     /// # Errors
-    /// [`Unmet::NotYet`] if there is no answer, it is not JSON, or has no such field.
+    /// [`Unmet::Never`] if there is no answer, it is not JSON, or has no such field.
     pub fn field(&self, path: &str) -> Result<Value, Unmet> {
         let answer = self
             .report
             .answers
             .first()
-            .ok_or_else(|| Unmet::not_yet(format!("{}: no request was answered; {}", self.to, self.report)))?;
-        let body: Value = serde_json::from_str(&answer.body).map_err(|_| {
-            Unmet::not_yet(format!("the answer is not JSON (status {}): {}", answer.status, answer.body))
-        })?;
+            .ok_or_else(|| Unmet::Never(format!("{}: no request was answered; {}", self.to, self.report)))?;
+        let body: Value = serde_json::from_str(&answer.body)
+            .map_err(|_| Unmet::Never(format!("the answer is not JSON (status {}): {}", answer.status, answer.body)))?;
         let found = path.split('.').try_fold(&body, |value, key| match value {
             Value::Array(items) => items.get(key.parse::<usize>().ok()?),
             Value::Object(fields) => fields.get(key),
             _ => None,
         });
-        found.cloned().ok_or_else(|| Unmet::not_yet(format!("the answer has no field `{path}`: {}", answer.body)))
+        found.cloned().ok_or_else(|| Unmet::Never(format!("the answer has no field `{path}`: {}", answer.body)))
     }
 }
 

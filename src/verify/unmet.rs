@@ -19,7 +19,7 @@ pub enum Unmet {
     Misused(String),
     /// A service could not be asked.
     #[error(transparent)]
-    Observe(#[from] observe::Error),
+    Observe(Box<observe::Error>),
     /// The API server refused or did not answer.
     #[error("{doing}")]
     Kube {
@@ -30,13 +30,31 @@ pub enum Unmet {
     },
     /// Objects could not be read, found or changed.
     #[error(transparent)]
-    Objects(#[from] crate::objects::Error),
+    Objects(Box<crate::objects::Error>),
     /// Injection by hand failed.
     #[error(transparent)]
-    Injection(#[from] crate::mesh::Error),
+    Injection(Box<crate::mesh::Error>),
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<observe::Error> for Unmet {
+    fn from(error: observe::Error) -> Self {
+        Self::Observe(Box::new(error))
+    }
+}
+
+impl From<crate::objects::Error> for Unmet {
+    fn from(error: crate::objects::Error) -> Self {
+        Self::Objects(Box::new(error))
+    }
+}
+
+impl From<crate::mesh::Error> for Unmet {
+    fn from(error: crate::mesh::Error) -> Self {
+        Self::Injection(Box::new(error))
+    }
 }
 
 impl Unmet {
@@ -74,5 +92,28 @@ impl Unmet {
             cause = error.source();
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_change_is_tried_again() {
+        let refused = || observe::Error::Refused { request: "GET a".to_owned(), reason: "parse error".to_owned() };
+        let status = observe::Error::Status { request: "GET a".to_owned(), status: 503, body: String::new() };
+        assert!(Unmet::from(refused()).is_final());
+        assert!(!Unmet::from(status).is_final());
+        assert!(!Unmet::not_yet("1 of 2").is_final());
+        assert!(Unmet::Never("3 of 2".to_owned()).is_final());
+    }
+
+    #[test]
+    fn causes_follow_the_message() {
+        let source = kube::Error::Service("connection refused".into());
+        let unmet = Unmet::kube("listing pods")(source);
+        assert!(unmet.text().starts_with("listing pods\n"), "{}", unmet.text());
+        assert!(unmet.text().contains("connection refused"));
     }
 }

@@ -9,7 +9,7 @@ use bollard::query_parameters::RemoveImageOptions;
 use camino::{Utf8Path, Utf8PathBuf};
 use istiolab::cluster::kind::Kind;
 use istiolab::cluster::registry_container::{self, Handle};
-use istiolab::cluster::{self, Ensured, Provider as _, State, Wanted, mirror, ready};
+use istiolab::cluster::{self, Ensured, Provider as _, State, Wanted, mirror, network, ready};
 use istiolab::error::{Failure, Kind as FailureKind};
 use istiolab::images::engine;
 use istiolab::images::layout::Layout;
@@ -22,7 +22,7 @@ use kube::Api;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{docker, folder, image, layer, needed, program};
+use crate::fixture::{docker, folder, image, layer, loaded, needed, program};
 
 const LIMIT: Duration = Duration::from_mins(4);
 
@@ -44,8 +44,7 @@ impl Bench {
         let kind = needed(test, program("ISTIOLAB_TEST_KIND", &["kind"]))?;
         let node_image =
             std::env::var("ISTIOLAB_TEST_NODE_IMAGE").unwrap_or_else(|_| "istiolab.local/kind/node:v1.34.4".to_owned());
-        let there = engine::id(&docker, &node_image).await.ok().flatten();
-        needed(test, there.ok_or_else(|| format!("the engine has no image {node_image}")))?;
+        needed(test, loaded(&docker, &node_image).await)?;
         let prefix = std::env::var("ISTIOLAB_TEST_PREFIX").unwrap_or_else(|_| "istiolab-test".to_owned());
         let (guard, dir) = folder();
         let name = format!("{prefix}-{}-{}", test.replace(' ', "-"), std::process::id());
@@ -165,6 +164,7 @@ async fn a_cluster_from_nothing_to_a_pod_of_the_labs_registry() {
     assert!(!provider.kubeconfig().exists());
     assert!(registry_container::remove(&bench.docker, &lab).await.expect("removable"));
     assert!(!registry_container::remove(&bench.docker, &lab).await.expect("nothing to do"));
+    assert!(network::remove(&bench.docker, &lab).await.expect("removable"));
     assert!(bench.docker.inspect_volume(&registry_container::name(&lab)).await.is_err());
     bench.docker.remove_image(&name, None::<RemoveImageOptions>, None).await.expect("removable");
 }
@@ -275,6 +275,7 @@ async fn a_cluster_that_was_cut_off_is_known_and_made_anew() {
     made.expect_err("it was cut off again");
     assert!(provider.delete(&bench.progress).await.expect("removable"));
     assert_eq!(provider.state().await.expect("it answers"), State::Absent);
+    assert!(network::remove(&bench.docker, &bench.name).await.expect("removable"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,5 +293,6 @@ async fn a_taken_port_is_named() {
     let made = registry_container::ensure(&bench.docker, &bench.name, &name, Some(port), LIMIT, &bench.cancel).await;
     assert_eq!(made.expect("it runs").host_port, port);
     registry_container::remove(&bench.docker, &bench.name).await.expect("removable");
+    assert!(network::remove(&bench.docker, &bench.name).await.expect("removable"));
     bench.docker.remove_image(&name, None::<RemoveImageOptions>, None).await.expect("removable");
 }

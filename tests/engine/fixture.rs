@@ -1,117 +1,163 @@
-//! The engine, a registry of each test's own, and small images.
+//! What the tests of this tier need: programs, an engine, stores with small images.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bollard::Docker;
-use camino::Utf8PathBuf;
-use istiolab::cluster::{network, registry_container};
-use istiolab::images::compose::{self, Layer, RunConfig, Source};
+use camino::{Utf8Path, Utf8PathBuf};
 use istiolab::images::digest::Digest;
 use istiolab::images::engine;
-use istiolab::images::layout::Layout;
+use istiolab::images::layout::{CONFIG, Descriptor, ImageManifest, LAYER, Layout, MANIFEST};
 use istiolab::images::registry::Client;
 use istiolab::paths::Paths;
 use istiolab::plan::event::Progress;
+use istiolab::process::Command;
+use serde_json::json;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-/// Set by `./test` where an engine answers and the registry's image is built.
-const ENABLED: &str = "ISTIOLAB_TEST_ENGINE";
-/// The image of labs' registries.
-pub(crate) const REGISTRY_IMAGE: &str = "istiolab.local/registry:3.1.2";
-/// How long a container may take to answer.
-pub(crate) const LIMIT: Duration = Duration::from_mins(1);
-
-/// Held while the registry's image is loaded.
+/// Held while an image is loaded.
 static TURN: OnceLock<tokio::sync::Mutex<()>> = OnceLock::new();
 
-/// A lab of a test: its name, the engine with the registry's image, and what has to go afterwards.
-pub(crate) struct Lab {
-    pub(crate) docker: Docker,
-    pub(crate) name: String,
-    pub(crate) cancel: CancellationToken,
+/// Takes what a test needs out of `found`, or says that the test is skipped and why. Where `CI` is
+/// set, nothing may be skipped.
+pub(crate) fn needed<T>(test: &str, found: Result<T, String>) -> Option<T> {
+    match found {
+        Ok(value) => Some(value),
+        Err(reason) if std::env::var_os("CI").is_some() => panic!("{test} can't run: {reason}"),
+        Err(reason) => {
+            // Straight to the stream: the test harness would keep it to itself.
+            writeln!(std::io::stderr(), "SKIPPED {test}: {reason}").expect("standard error is open");
+            None
+        }
+    }
 }
 
-/// The lab of `test`, or `None` where there is no engine: said, and an error in CI.
-pub(crate) async fn lab(test: &str) -> Option<Lab> {
-    // Fails only if another test's client has installed it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    if std::env::var_os(ENABLED).is_none() {
-        let reason = format!("SKIPPED {test}: {ENABLED} is not set\n");
-        assert!(std::env::var_os("CI").is_none(), "{reason}");
-        // Past the capture of output, which hides what tests that pass print.
-        let mut stderr = fs_err::OpenOptions::new().append(true).open("/dev/stderr").expect("standard error");
-        stderr.write_all(reason.as_bytes()).expect("told");
-        return None;
+/// A program named by a variable, or one of `names` on the path.
+pub(crate) fn program(variable: &str, names: &[&str]) -> Result<Utf8PathBuf, String> {
+    if let Ok(path) = std::env::var(variable) {
+        return if Utf8Path::new(&path).is_file() {
+            Ok(path.into())
+        } else {
+            Err(format!("{variable} names {path}, which is no file"))
+        };
     }
-    let docker = engine::connect().await.expect("the engine answers");
-    let store = Layout::open(Paths::from_env().expect("folders").cache.join("images")).expect("the store opens");
-    let image = store.resolve(REGISTRY_IMAGE).expect("`istiolab images build registry` has been run");
-    let cancel = CancellationToken::new();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let find = |name: &&str| path.split(':').map(|dir| Utf8Path::new(dir).join(name)).find(|file| file.is_file());
+    names
+        .iter()
+        .find_map(find)
+        .ok_or_else(|| format!("{variable} is not set and none of {} is on the path", names.join(", ")))
+}
+
+/// The engine, if it answers.
+pub(crate) async fn docker() -> Result<Docker, String> {
+    engine::connect().await.map_err(|error| error.to_string())
+}
+
+/// Makes sure that the engine has the image `name`, from the user's store of built images if need be.
+pub(crate) async fn loaded(docker: &Docker, name: &str) -> Result<(), String> {
     // One test loads it, the others find it.
     let _turn = TURN.get_or_init(tokio::sync::Mutex::default).lock().await;
-    engine::load(&docker, &store, &image.digest, REGISTRY_IMAGE, &Progress::silent(), &cancel).await.expect("it loads");
-    Some(Lab { docker, name: format!("test-{}-{}", std::process::id(), test.replace('_', "-")), cancel })
+    if engine::id(docker, name).await.map_err(|error| error.to_string())?.is_some() {
+        return Ok(());
+    }
+    let paths = Paths::from_env().map_err(|failure| failure.to_string())?;
+    let store = Layout::open(paths.cache.join("images")).map_err(|error| error.to_string())?;
+    let image = store.resolve(name).ok_or_else(|| format!("neither the engine nor {} has {name}", store.dir()))?;
+    let silent = (Progress::silent(), CancellationToken::new());
+    let result = engine::load(docker, &store, &image.digest, name, &silent.0, &silent.1).await;
+    result.map(drop).map_err(|failure| failure.to_string())
 }
 
-impl Lab {
-    /// The lab's registry, on any free port.
-    pub(crate) async fn registry(&self) -> registry_container::Handle {
-        self.ensure(None).await.expect("it runs")
-    }
-
-    pub(crate) async fn ensure(
-        &self,
-        port: Option<u16>,
-    ) -> Result<registry_container::Handle, istiolab::cluster::Error> {
-        registry_container::ensure(&self.docker, &self.name, REGISTRY_IMAGE, port, LIMIT, &self.cancel).await
-    }
-
-    pub(crate) async fn client(&self) -> Client {
-        Client::new(&self.registry().await.url()).expect("its address is one")
-    }
-
-    /// Takes everything of the lab away again. Async, so not a destructor: a test that fails leaves
-    /// its containers for a look, labelled with its name.
-    pub(crate) async fn clean(self) {
-        registry_container::remove(&self.docker, &self.name).await.expect("it goes");
-        network::remove(&self.docker, &self.name).await.expect("it goes");
-    }
-}
-
-/// A store of a test's own.
-pub(crate) struct Store {
-    pub(crate) layout: Layout,
-    _dir: tempfile::TempDir,
-}
-
-pub(crate) fn store() -> Store {
+/// A temporary folder with a UTF-8 path.
+pub(crate) fn folder() -> (TempDir, Utf8PathBuf) {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).expect("its path is UTF-8");
-    Store { layout: Layout::open(path).expect("it can be made"), _dir: dir }
+    let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).expect("UTF-8");
+    (dir, path)
 }
 
-impl Store {
-    /// A layer with one file of `size` bytes that repeat `text`.
-    pub(crate) fn layer(&self, text: &str, size: usize) -> istiolab::images::layout::Descriptor {
-        let bytes = text.bytes().cycle().take(size).collect();
-        Layer::new().file("/data", Source::Bytes(bytes), 0o644).write(&self.layout).expect("it is written")
+/// A running registry on a port of loopback; it ends with this value.
+pub(crate) struct Registry {
+    pub(crate) client: Client,
+    stop: CancellationToken,
+    _dir: TempDir,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Registry {
+    /// Starts the program with an empty storage.
+    pub(crate) async fn start(program: &Utf8Path) -> Self {
+        let (dir, path) = folder();
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let config = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {path}/data\nhttp:\n  addr: 127.0.0.1:{port}\n"
+        );
+        fs_err::write(path.join("config.yml"), config).expect("writable");
+        let stop = CancellationToken::new();
+        let command = Command::new(program)
+            .args(["serve", path.join("config.yml").as_str()])
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .limit(Duration::from_mins(10));
+        let child = stop.clone();
+        tokio::spawn(async move { command.run(&child).await });
+        let client = Client::new(&format!("http://127.0.0.1:{port}")).expect("an address");
+        for _ in 0..100 {
+            if client.ping().await.is_ok() {
+                // The tries until it answered must not be in the test's count.
+                let client = Client::new(client.base().as_str()).expect("an address");
+                return Self { client, stop, _dir: dir };
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the registry did not answer within 10 s");
     }
 
-    /// An image of these layers, told apart from others by `name`.
-    pub(crate) fn image(&self, name: &str, layers: &[istiolab::images::layout::Descriptor]) -> Digest {
-        let config = RunConfig { env: vec![format!("NAME={name}")], ..RunConfig::default() };
-        compose::image(&self.layout, layers, &config).expect("it is written").digest
+    /// The registry, if there is a program.
+    pub(crate) async fn needed(test: &str) -> Option<Self> {
+        let program = needed(test, program("ISTIOLAB_TEST_REGISTRY", &["registry", "docker-registry"]))?;
+        Some(Self::start(&program).await)
     }
+}
 
-    /// Turns one bit of a blob over.
-    pub(crate) fn damage(&self, digest: &Digest) {
-        let path = self.layout.path(digest);
-        let mut bytes = fs_err::read(&path).expect("it is there");
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs_err::remove_file(&path).expect("it can be replaced");
-        fs_err::write(&path, bytes).expect("it can be written");
-    }
+/// Puts an image of these layers into the store.
+pub(crate) fn image(store: &Layout, config: &serde_json::Value, layers: &[&[u8]]) -> (Digest, ImageManifest) {
+    let put = |kind: &str, bytes: &[u8]| {
+        let (digest, size) = store.put(bytes).expect("there is room");
+        Descriptor::new(kind, digest, size)
+    };
+    let layers: Vec<Descriptor> = layers.iter().map(|bytes| put(LAYER, bytes)).collect();
+    let full = json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|layer| layer.digest).collect::<Vec<_>>()},
+    });
+    let manifest = ImageManifest {
+        schema_version: 2,
+        media_type: MANIFEST.to_owned(),
+        config: put(CONFIG, full.to_string().as_bytes()),
+        layers,
+        annotations: BTreeMap::new(),
+    };
+    let digest = put(MANIFEST, &serde_json::to_vec(&manifest).expect("JSON")).digest;
+    (digest, manifest)
+}
+
+/// A layer with one file.
+pub(crate) fn layer(path: &str, mode: u32, content: &[u8]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(mode);
+    header.set_size(content.len() as u64);
+    archive.append_data(&mut header, path, content).expect("memory takes it");
+    archive.into_inner().expect("memory takes it")
 }

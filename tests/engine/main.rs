@@ -1,7 +1,13 @@
-//! The container engine for real: the lab's registry as a container, images into it and into the
-//! engine, and what happens when things are taken, damaged or gone. The registry is the one that labs
-//! use, built as the part `registry`.
+//! The engine tier: a real registry program, a real container engine, a real cluster. Each test
+//! that lacks what it needs is skipped with a printed reason, or fails where `CI` is set.
+//!
+//! `ISTIOLAB_TEST_REGISTRY` and `ISTIOLAB_TEST_KIND` say where the programs are that were built as
+//! parts, else they are looked for in `PATH`; `ISTIOLAB_TEST_NODE_IMAGE` names a node image, else it is
+//! the one that was built. Images that the engine lacks are loaded from the user's store.
 
+mod cluster;
+mod doctor;
 mod fixture;
-mod images;
+mod load;
+mod push;
 mod registry;

@@ -96,7 +96,7 @@ fn packages(text: &str) -> BTreeMap<String, String> {
 fn merge(tars: &[Utf8PathBuf], base: bool, to: &Utf8Path) -> Result<(), Error> {
     let mut layer = Layer::new();
     for tar in tars {
-        layer.archive(tar, "/", merged)?;
+        layer.archive(tar, "/", |path| Some(merged(path)))?;
     }
     if base {
         for name in MERGED.iter().filter(|name| **name != "lib32") {
@@ -109,9 +109,9 @@ fn merge(tars: &[Utf8PathBuf], base: bool, to: &Utf8Path) -> Result<(), Error> {
     std::io::Write::flush(&mut file).map_err(|source| Error::write(to, source))
 }
 
-fn merged(path: &str) -> Option<String> {
+fn merged(path: &str) -> String {
     let first = path.split('/').next().unwrap_or_default();
-    Some(if MERGED.contains(&first) { format!("usr/{path}") } else { path.to_owned() })
+    if MERGED.contains(&first) { format!("usr/{path}") } else { path.to_owned() }
 }
 
 #[cfg(test)]
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn old_places_are_below_usr() {
-        assert_eq!(merged("lib64/ld-linux-x86-64.so.2").as_deref(), Some("usr/lib64/ld-linux-x86-64.so.2"));
-        assert_eq!(merged("libexec/x").as_deref(), Some("libexec/x"));
+        assert_eq!(merged("lib64/ld-linux-x86-64.so.2"), "usr/lib64/ld-linux-x86-64.so.2");
+        assert_eq!(merged("libexec/x"), "libexec/x");
     }
 }

@@ -21,7 +21,7 @@ use crate::plan::event::Progress;
 use crate::process::{Command, Output};
 
 /// The longest that one program of a build may take.
-const LIMIT: Duration = Duration::from_secs(60 * 60);
+const LIMIT: Duration = Duration::from_hours(1);
 
 /// An input that was made.
 #[derive(Clone, Debug)]

@@ -25,15 +25,20 @@ fn entry(pattern: &'static str, kind: vocabulary::Kind, run: vocabulary::Run) ->
 fn vocabulary() -> Vocabulary {
     Vocabulary::new([
         entry("it passes", vocabulary::Kind::Check, |_, _| Box::pin(async { Ok(()) })),
-        entry("it fails", vocabulary::Kind::Check, |scene, _| Box::pin(fails(scene))),
-        entry("{int} tries are needed", vocabulary::Kind::Check, |scene, arguments| Box::pin(tries(scene, arguments))),
+        entry("it fails", vocabulary::Kind::Check, |scene, _| Box::pin(std::future::ready(fails(scene)))),
+        entry("{int} tries are needed", vocabulary::Kind::Check, |scene, arguments| {
+            Box::pin(std::future::ready(tries(scene, &arguments)))
+        }),
+        entry("it panics", vocabulary::Kind::Action, |_, _| Box::pin(async { panic!("it is broken") })),
         entry("it takes {int} ms", vocabulary::Kind::Action, |_, arguments| Box::pin(takes(arguments))),
-        entry("the text is its own:", vocabulary::Kind::Check, |scene, arguments| Box::pin(own(scene, arguments))),
+        entry("the text is its own:", vocabulary::Kind::Check, |scene, arguments| {
+            Box::pin(std::future::ready(own(scene, &arguments)))
+        }),
     ])
     .expect("the patterns are expressions")
 }
 
-async fn fails(scene: &mut Scene) -> Result<(), Unmet> {
+fn fails(scene: &Scene) -> Result<(), Unmet> {
     scene.trail.exchange(Exchange {
         at: SystemTime::now(),
         request: "GET a.b:1/x".to_owned(),
@@ -45,7 +50,7 @@ async fn fails(scene: &mut Scene) -> Result<(), Unmet> {
     Err(Unmet::not_yet("1 of 2 is there"))
 }
 
-async fn tries(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+fn tries(scene: &mut Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let tried = scene.remembered.entry("tries".to_owned()).or_default();
     *tried += 1.0;
     if *tried < arguments.number(0)? { Err(Unmet::not_yet(format!("try {tried}"))) } else { Ok(()) }
@@ -59,7 +64,7 @@ async fn takes(arguments: Arguments) -> Result<(), Unmet> {
     Ok(())
 }
 
-async fn own(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+fn own(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let unique = scene.unique.clone();
     if arguments.docstring()?.contains(&unique) { Ok(()) } else { Err(Unmet::not_yet("it is not filled in")) }
 }
@@ -197,9 +202,28 @@ async fn an_interruption_leaves_every_scenario_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_than_asked_run_at_once() {
-    let scenarios: String = (0..6).map(|n| format!("  Scenario: s{n}\n    When it takes 40 ms\n\n")).collect();
-    let ran = ran(&format!("Feature: F\n{scenarios}"), |options| options.parallel = 2, CancellationToken::new()).await;
+    let outline = "  Scenario Outline: s<n>\n    When it takes 4<n> ms\n\n    Examples:\n";
+    let rows = "      | n |\n      | 1 |\n      | 2 |\n      | 3 |\n      | 4 |\n      | 5 |\n      | 6 |\n";
+    let ran =
+        ran(&format!("Feature: F\n{outline}{rows}"), |options| options.parallel = 2, CancellationToken::new()).await;
     assert_eq!(ran.result.expect("it ran").passed, 6);
     // Other tests of this module use the step one at a time.
     assert!(MOST.load(Ordering::SeqCst) <= 2 + 3, "{}", MOST.load(Ordering::SeqCst));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_hold_fails_when_it_stops_to_hold() {
+    let feature = "Feature: F\n  Scenario: holds\n    Then consistently for 300 ms it passes\n\n  \
+                   Scenario: breaks\n    Then consistently for 1 second it fails\n";
+    let ran = simply(feature).await;
+    assert_eq!(ran.result.as_ref().expect("it ran"), &Totals { passed: 1, failed: 1, skipped: 0 });
+    assert!(ran.named("holds").elapsed >= Duration::from_millis(300));
+    assert!(ran.error("breaks").contains("\n  not for 1s: after 0.0 s 1 of 2 is there"), "{}", ran.error("breaks"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_a_step_is_a_failure_that_is_told() {
+    let ran = simply("Feature: F\n  Scenario: odd\n    Given it panics\n    Then it passes\n").await;
+    assert_eq!(ran.result.as_ref().expect("it ran").failed, 1);
+    assert!(ran.error("odd").contains("the step is faulty: it is broken"), "{}", ran.error("odd"));
 }

@@ -2,6 +2,7 @@
 
 mod grafana;
 mod injection;
+mod istiod;
 mod mtls;
 mod pods;
 mod prometheus;
@@ -24,12 +25,27 @@ macro_rules! step {
 }
 use step;
 
+/// Makes an entry of a function `fn(&Scene, &Arguments) -> Result<(), Unmet>` that judges what the
+/// scenario has already: waiting would not change it.
+macro_rules! judgement {
+    ($subject:literal, $pattern:literal, $run:ident, $meaning:literal) => {
+        crate::verify::vocabulary::Entry {
+            subject: $subject,
+            pattern: $pattern,
+            meaning: $meaning,
+            kind: crate::verify::vocabulary::Kind::Check,
+            run: |scene, arguments| Box::pin(std::future::ready($run(scene, &arguments))),
+        }
+    };
+}
+use judgement;
+
 /// Every step there is.
 ///
 /// # Errors
 /// A pattern that is not a Cucumber expression: a fault of the program.
 pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
-    let subjects: [&[Entry]; 7] = [
+    let subjects: [&[Entry]; 8] = [
         &pods::STEPS,
         &injection::STEPS,
         &traffic::STEPS,
@@ -37,6 +53,7 @@ pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
         &prometheus::STEPS,
         &zipkin::STEPS,
         &grafana::STEPS,
+        &istiod::STEPS,
     ];
     Vocabulary::new(subjects.into_iter().flatten().copied())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::step;
+use super::judgement;
 use crate::verify::arguments::Arguments;
 use crate::verify::traffic::caller;
 use crate::verify::unmet::Unmet;
@@ -10,53 +10,50 @@ use crate::verify::vocabulary::Entry;
 use crate::verify::world::Scene;
 
 pub(super) const STEPS: [Entry; 3] = [
-    step!(
+    judgement!(
         "mutual TLS",
-        Check,
         "the server saw the caller {string}",
         server,
         "The demo application that answered last got a client certificate with this URI, such as \
          spiffe://cluster.local/ns/demo/sa/client, from the proxy next to it."
     ),
-    step!(
+    judgement!(
         "mutual TLS",
-        Check,
         "the back end saw the caller {string}",
         backend,
         "The same for the back end that the answering front end called."
     ),
-    step!(
+    judgement!(
         "mutual TLS",
-        Check,
         "the server saw no caller",
         nobody,
         "The demo application that answered last was told of no client certificate."
     ),
 ];
 
-async fn server(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+fn server(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     same(scene, "caller", arguments.text(0))
 }
 
-async fn backend(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+fn backend(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     same(scene, "backend.caller", arguments.text(0))
 }
 
 fn same(scene: &Scene, field: &str, wanted: &str) -> Result<(), Unmet> {
     let header = scene.traffic(None)?.field(field)?;
     let Some(header) = header.as_str() else {
-        return Err(Unmet::not_yet(format!("the server was told of no client certificate (`{field}` is {header})")));
+        return Err(Unmet::Never(format!("the server was told of no client certificate (`{field}` is {header})")));
     };
     match caller(header) {
         Some(found) if found == wanted => Ok(()),
-        Some(found) => Err(Unmet::not_yet(format!("the caller was {found}, not {wanted}"))),
-        None => Err(Unmet::not_yet(format!("the header names no caller: {header}"))),
+        Some(found) => Err(Unmet::Never(format!("the caller was {found}, not {wanted}"))),
+        None => Err(Unmet::Never(format!("the header names no caller: {header}"))),
     }
 }
 
-async fn nobody(scene: &mut Scene, _: Arguments) -> Result<(), Unmet> {
+fn nobody(scene: &Scene, _: &Arguments) -> Result<(), Unmet> {
     match scene.traffic(None)?.field("caller")? {
         Value::Null => Ok(()),
-        header => Err(Unmet::not_yet(format!("the server was told of a client certificate: {header}"))),
+        header => Err(Unmet::Never(format!("the server was told of a client certificate: {header}"))),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::step;
+use super::{judgement, step};
 use crate::verify::arguments::Arguments;
 use crate::verify::traffic::{Answer, Report, Sent};
 use crate::verify::unmet::Unmet;
@@ -16,7 +16,7 @@ use crate::verify::world::{SYSTEM, Scene, request_id};
 /// The demo application's control port.
 const CONTROL: u16 = 8081;
 /// How long a batch of requests may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How the ingress gateway is called where senders are named.
 const GATEWAY: &str = "the ingress gateway";
 
@@ -43,37 +43,32 @@ pub(super) const STEPS: [Entry; 8] = [
         through_gateway,
         "Sends GET requests to the ingress gateway from outside of the mesh, with the URL's host as host header."
     ),
-    step!(
+    judgement!(
         "traffic",
-        Check,
         "every request is answered with status {int}",
         every_status,
         "All requests that were sent last were answered, and with this status."
     ),
-    step!(
+    judgement!(
         "traffic",
-        Check,
         "{int} request(s) is/are answered with status {int}",
         some_status,
         "Exactly so many of the requests that were sent last have this status."
     ),
-    step!(
+    judgement!(
         "traffic",
-        Check,
         "no request is answered",
         unanswered,
         "None of the requests that were sent last got an HTTP answer: the connection was refused or broken."
     ),
-    step!(
+    judgement!(
         "traffic",
-        Check,
         "field {string} of the answer is {string}",
         field_is,
         "A field of the last answer's JSON body, by its path with dots, is this text or number."
     ),
-    step!(
+    judgement!(
         "traffic",
-        Check,
         "field {string} of the answer contains {string}",
         field_contains,
         "A field of the last answer's JSON body, by its path with dots, contains this text."
@@ -126,20 +121,20 @@ async fn through_gateway(scene: &mut Scene, arguments: Arguments) -> Result<(), 
     Ok(())
 }
 
-async fn every_status(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+fn every_status(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let status: u16 = arguments.number(0)?;
     let sent = scene.traffic(None)?;
     let good = sent.report.codes.get(&status).copied().unwrap_or(0);
     judge(sent, good == sent.report.sent && good > 0)
 }
 
-async fn some_status(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+fn some_status(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let (count, status): (u32, u16) = (arguments.number(0)?, arguments.number(1)?);
     let sent = scene.traffic(None)?;
     judge(sent, sent.report.codes.get(&status).copied().unwrap_or(0) == count)
 }
 
-async fn unanswered(scene: &mut Scene, _: Arguments) -> Result<(), Unmet> {
+fn unanswered(scene: &Scene, _: &Arguments) -> Result<(), Unmet> {
     let sent = scene.traffic(None)?;
     judge(sent, sent.report.codes.is_empty() && sent.report.sent > 0)
 }
@@ -151,22 +146,22 @@ fn judge(sent: &Sent, good: bool) -> Result<(), Unmet> {
     let first = sent.report.answers.first().map_or(String::new(), |answer| {
         format!("\nfirst answer: status {}, body: {}", answer.status, answer.body.trim())
     });
-    Err(Unmet::not_yet(format!("{} from {}: {}{first}", sent.to, sent.from, sent.report)))
+    Err(Unmet::Never(format!("{} from {}: {}{first}", sent.to, sent.from, sent.report)))
 }
 
-async fn field_is(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+fn field_is(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let (path, wanted) = (arguments.text(0), arguments.text(1));
     let found = plain(&scene.traffic(None)?.field(path)?);
-    if found == wanted { Ok(()) } else { Err(Unmet::not_yet(format!("field `{path}` is {found:?}, not {wanted:?}"))) }
+    if found == wanted { Ok(()) } else { Err(Unmet::Never(format!("field `{path}` is {found:?}, not {wanted:?}"))) }
 }
 
-async fn field_contains(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+fn field_contains(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let (path, wanted) = (arguments.text(0), arguments.text(1));
     let found = plain(&scene.traffic(None)?.field(path)?);
     if found.contains(wanted) {
         Ok(())
     } else {
-        Err(Unmet::not_yet(format!("field `{path}` is {found:?}, which does not contain {wanted:?}")))
+        Err(Unmet::Never(format!("field `{path}` is {found:?}, which does not contain {wanted:?}")))
     }
 }
 
