@@ -217,6 +217,11 @@ impl Error {
                  (kubectl apply --server-side --force-conflicts takes them over)."
                     .to_owned(),
             ),
+            Self::Failed { cause, .. } if cause.contains("ImagePull") || cause.contains("ErrImage") => Some(
+                "Nobody has the image under this name: `istiolab images list` says which ones are built, and the \
+                 lab's nodes ask no other registry for those."
+                    .to_owned(),
+            ),
             Self::Staying { .. } => Some(
                 "A finalizer waits for its controller; if that is gone, remove the finalizer with kubectl edit."
                     .to_owned(),

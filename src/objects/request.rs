@@ -42,7 +42,7 @@ impl<'a> Limit<'a> {
     {
         let begin = Instant::now();
         let mut pause = FIRST_PAUSE;
-        let mut last = "none".to_owned();
+        let mut last = "no answer".to_owned();
         loop {
             let answer = tokio::select! {
                 () = self.cancel.cancelled() => return Err(Error::Cancelled),
