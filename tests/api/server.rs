@@ -48,7 +48,7 @@ pub(crate) async fn api(test: &str) -> Option<Api> {
     let client = kube::Client::try_from(config(test).await?).expect("a client");
     let begin = Instant::now();
     while client.apiserver_version().await.is_err() || !ready(&client).await {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the API server does not answer");
+        assert!(begin.elapsed() < Duration::from_mins(1), "the API server does not answer");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Some(Api::new(client))
