@@ -315,7 +315,11 @@ impl Work {
         Ok(match ensured {
             Ensured::Created => {
                 let count = self.provider.nodes().await?.len();
-                Outcome::done(format!("`{}`, {count} {}", self.site.lab.name, if count == 1 { "node" } else { "nodes" }))
+                Outcome::done(format!(
+                    "`{}`, {count} {}",
+                    self.site.lab.name,
+                    if count == 1 { "node" } else { "nodes" }
+                ))
             }
             Ensured::Started => Outcome::done("started its nodes"),
             Ensured::Unchanged => Outcome::Unchanged,

@@ -142,6 +142,8 @@ version = "9.0.0"
         let found = locked(lock, "app");
         let names: Vec<&str> = found.iter().filter_map(|entry| entry.lines().next()).collect();
         assert_eq!(names, [r#"name = "app""#, r#"name = "both""#, r#"name = "deep""#]);
-        assert!(found.iter().any(|entry| entry.contains("2.0.0")) && !found.iter().any(|entry| entry.contains("1.0.0")));
+        assert!(
+            found.iter().any(|entry| entry.contains("2.0.0")) && !found.iter().any(|entry| entry.contains("1.0.0"))
+        );
     }
 }
