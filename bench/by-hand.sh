@@ -90,12 +90,16 @@ containers() {
 [[ $(containers manual app=first-istio) == injected ]]
 [[ $(containers demo app=frontend) == injected ]]
 
-traffic() { curl --silent --fail --max-time 10 --header 'Host: demo.istiolab.local' "$base/istio-system/services/istio-ingressgateway:80/proxy/"; }
+# Ten requests from a pod without a proxy through the ingress gateway, by the application's own control port.
+traffic() {
+  curl --silent --show-error --fail --max-time 20 --header 'Content-Type: application/json' --data \
+    '{"url": "http://istio-ingressgateway.istio-system/", "headers": {"host": "demo.istiolab.local"}, "count": 10}' \
+    "$base/plain/services/first-istio:8081/proxy/send" | grep -q '"codes":{"200":10}'
+}
 counted() { service prometheus:9090 'api/v1/query?query=sum(istio_requests_total%7Bresponse_code%3D%22200%22%7D)' | grep -Eq '"value":\[[0-9.]+,"[1-9]'; }
 traced() { service zipkin:9411 'api/v2/traces?limit=100' | python3 -c 'import json,sys; sys.exit(not any(len(t) >= 3 for t in json.load(sys.stdin)))'; }
 charted() { service grafana:3000 api/health && service grafana:3000 api/datasources/name/Prometheus; }
 eventually 60 traffic
-for _ in 1 2 3 4 5 6 7 8 9; do traffic > /dev/null; done
 eventually 60 counted
 eventually 60 traced
 eventually 60 charted

@@ -21,7 +21,7 @@ Feature: Mutual TLS
     Then every request is answered with status 200
     And the server saw the caller "spiffe://cluster.local/ns/manual/sa/first-istio"
 
-  @requires(plain)
+  @strict @requires(plain)
   Scenario: Nobody without a certificate gets through
     When "first-istio" in namespace "plain" sends 2 requests to "http://backend.demo:8080/plain/${unique}"
     Then no request is answered

@@ -9,6 +9,8 @@ mod order;
 mod readiness;
 #[path = "api/refusals.rs"]
 mod refusals;
+#[path = "api/scenarios.rs"]
+mod scenarios;
 #[path = "api/server.rs"]
 mod server;
 #[path = "api/unchanged.rs"]

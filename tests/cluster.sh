@@ -58,7 +58,6 @@ within() {
   return 1
 }
 
-kubectl() { "$logs/bin/kubectl" --kubeconfig "$lab_kubeconfig" "$@"; }
 istiolab() { "$ISTIOLAB" "$@" --file "$lab_file"; }
 
 # What of ours the engine has.
@@ -97,29 +96,6 @@ PY
 }
 
 unchanged_kubeconfig() { grep -qx 'current-context: mine' "$KUBECONFIG" && [[ $(wc -l < "$KUBECONFIG") -eq 3 ]]; }
-
-# drained COMMAND...: it must succeed within two minutes. A connection keeps the settings of the proxy that it
-# was opened with, until Envoy has drained it (45 s): the first requests after a mend may still go by the old ones.
-drained() {
-  local end=$((SECONDS + 120))
-  until "$@"; do
-    [[ $SECONDS -lt $end ]] || return 1
-    sleep 5
-  done
-}
-
-# broken_by NAME TAG BREAK...: the scenarios of TAG fail while something is broken, and pass once `up` mended it.
-broken_by() {
-  local name=$1 tag=$2
-  check "break $name" "${@:3}"
-  check "scenarios of $tag fail without $name" exits 79 istiolab test --tags "$tag"
-  check "up mends $name" istiolab up
-  check "scenarios of $tag pass again" drained istiolab test --tags "$tag"
-}
-
-no_injection() { kubectl delete mutatingwebhookconfiguration istio-sidecar-injector --wait; }
-no_telemetry() { kubectl delete --namespace istio-system envoyfilter --all --wait; }
-no_tracing() { kubectl delete --namespace istio-system service zipkin --wait; }
 
 # interrupt SIGNAL SECONDS CODE: an `up` that gets the signal after this time ends with this code.
 interrupt() {
@@ -163,9 +139,9 @@ check "up on a lab that is up takes under 2 s" within 2 istiolab up
 check "status finds everything in its place" istiolab status
 check "status as JSON is JSON" status_is_json
 
-broken_by "injection" @injection no_injection
-broken_by "telemetry" @prometheus no_telemetry
-broken_by "tracing" @zipkin no_tracing
+# Prints a line of results of its own, which ./test counts too.
+LAB=$lab_file KUBECONFIG=$lab_kubeconfig LOGS=$logs/mutations PATH=$logs/bin:$PATH tests/cluster/mutations.sh
+mutations=$?
 
 check "down takes the lab down" istiolab down
 check "nothing is left" nothing_left
@@ -184,4 +160,4 @@ check "down takes it down, too" istiolab down
 check "nothing is left of it" nothing_left
 
 echo "test result: $passed passed; $failed failed; 0 ignored;"
-[[ $failed -eq 0 ]]
+[[ $failed -eq 0 && $mutations -eq 0 ]]

@@ -48,6 +48,16 @@ pub fn merged(wanted: &Wanted, owner: &str) -> Result<Value, Error> {
     Ok(Value::Object(config))
 }
 
+/// How many nodes there will be, those with a control plane first: the user's own list replaces ours.
+fn counts(wanted: &Wanted) -> (u32, u32) {
+    let Some(theirs) = wanted.config.get("nodes").and_then(Value::as_array) else {
+        return (wanted.control_planes.max(1), wanted.workers);
+    };
+    let workers = theirs.iter().filter(|node| node.get("role").is_some_and(|role| role == "worker")).count();
+    let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    (count(theirs.len() - workers), count(workers))
+}
+
 fn ours(wanted: &Wanted) -> Map<String, Value> {
     let control_planes = std::iter::repeat_n("control-plane", wanted.control_planes.max(1) as usize);
     let workers = std::iter::repeat_n("worker", wanted.workers as usize);
@@ -66,19 +76,20 @@ fn ours(wanted: &Wanted) -> Map<String, Value> {
 /// Patches for kubeadm that make our own node image boot in half the time. What each saves, on two
 /// cores, is told in `docs/decisions/005-node-image.md`.
 fn quick(wanted: &Wanted) -> Vec<Value> {
+    let (control_planes, workers) = counts(wanted);
     // The node image brings CoreDNS in the manifest that kind applies at the end.
     let mut skipped = vec!["preflight", "upload-certs", "kubelet-finalize", "addon/coredns", "show-join-command"];
-    if wanted.control_planes.max(1) + wanted.workers == 1 {
+    if control_planes + workers <= 1 {
         // Only nodes that join read these.
         skipped.extend(["upload-config", "bootstrap-token"]);
     }
     // Controllers start one after the other, each with requests of its own: the usual limit of
     // twenty a second makes the last ones wait for seconds.
     let mut client = json!({"kube-api-qps": "300", "kube-api-burst": "600"});
-    if wanted.control_planes <= 1 {
+    if control_planes <= 1 {
         client["leader-elect"] = json!("false");
     }
-    let etcd = if wanted.control_planes <= 1 {
+    let etcd = if control_planes <= 1 {
         // A lab outlives a restart of its containers, not a crash of the machine. A single member
         // waits for one election before it leads.
         json!({"unsafe-no-fsync": "true", "heartbeat-interval": "10", "election-timeout": "100"})
@@ -151,6 +162,8 @@ pub(super) mod tests {
     fn what_joining_nodes_read_is_written_where_nodes_join() {
         assert!(skipped(&wanted()).contains(&"bootstrap-token".to_owned()));
         assert!(!skipped(&Wanted { workers: 1, ..wanted() }).contains(&"bootstrap-token".to_owned()));
+        let theirs = json!({"nodes": [{"role": "control-plane"}, {"role": "worker"}]});
+        assert!(!skipped(&with(theirs)).contains(&"bootstrap-token".to_owned()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use futures::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::record::{Phase, Record, delete_file, write_private};
-use super::{Error, Node, Provider, State, Wanted, config, network};
+use super::{Error, Node, Provider, State, Wanted, config, network, orphan};
 use crate::error::{Failure, Kind as FailureKind};
 use crate::images::engine;
 use crate::plan::event::Progress;
@@ -66,6 +66,20 @@ impl Kind {
         Ok(())
     }
 
+    /// Ends what a killed run left behind, before its work and ours meet.
+    async fn end_orphans(&self, progress: &Progress) -> Result<usize, Error> {
+        let Some(record) = Record::load(&self.dir)? else { return Ok(0) };
+        let ended = orphan::end(&self.config_file(), &record.owner).await?;
+        if ended > 0 {
+            progress.note(format!("Ended {ended} program(s) of an earlier run that was killed."));
+        }
+        Ok(ended)
+    }
+
+    fn config_file(&self) -> Utf8PathBuf {
+        self.dir.join("kind.json")
+    }
+
     fn command(&self) -> Command {
         // The nodes pull from the lab's registry or not at all: a proxy of this shell is not theirs.
         ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"]
@@ -85,10 +99,15 @@ impl Provider for Kind {
     }
 
     async fn create(&self, wanted: &Wanted, progress: &Progress, cancel: &CancellationToken) -> Result<(), Error> {
+        if self.end_orphans(progress).await? > 0 {
+            // What it asked the engine for last may just have been made, and carries its id.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            self.delete(progress).await?;
+        }
         let mut record = Record::begun(&self.name, wanted)?;
         let configuration = config::merged(wanted, &record.owner)?;
         record.save(&self.dir)?;
-        let file = self.dir.join("kind.json");
+        let file = self.config_file();
         write_private(&file, format!("{configuration:#}").as_bytes())?;
         let command = self
             .command()
@@ -97,7 +116,12 @@ impl Provider for Kind {
             .env(network::VARIABLE, network::ensure(&self.docker, &self.name).await?)
             .limit(wanted.limit);
         progress.detail(command.line());
-        let made = command.run_with(cancel, |line| progress.status(step(line))).await;
+        let made = command.run_with(cancel, |line| {
+            if let Some(step) = step(line) {
+                progress.status(step);
+            }
+        });
+        let made = made.await;
         made.map_err(|source| match source {
             process::Error::Cancelled { .. } => Error::Interrupted,
             source => Error::Create { name: self.name.clone(), source },
@@ -121,6 +145,7 @@ impl Provider for Kind {
     }
 
     async fn delete(&self, progress: &Progress) -> Result<bool, Error> {
+        self.end_orphans(progress).await?;
         let there = match self.state().await? {
             State::Foreign { why } => return Err(Error::Foreign { name: self.name.clone(), why }),
             State::Absent => false,
@@ -136,7 +161,7 @@ impl Provider for Kind {
             }
         };
         // The record goes last: until then, what is left is known to be the lab's.
-        for path in [self.kubeconfig(), self.dir.join("kind.json")] {
+        for path in [self.kubeconfig(), self.config_file()] {
             delete_file(&path)?;
         }
         Record::delete(&self.dir)?;
@@ -226,11 +251,11 @@ fn node(container: bollard::models::ContainerSummary) -> Node {
     }
 }
 
-/// kind's line without its marks, for a status line.
-fn step(line: &str) -> String {
-    let text = line.split_once('\r').map_or(line, |(_, last)| last);
-    let text = text.trim_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '"' | ')' | '(' | '`'));
-    format!("kind: {}", text.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '"').trim())
+/// What kind begins now, for a status line; `None` for its other lines.
+fn step(line: &str) -> Option<String> {
+    let text = line.trim_start().strip_prefix('•')?;
+    let text = text.trim_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '(' | ')' | '"'));
+    Some(format!("kind: {}", text.trim_end_matches(|c: char| !c.is_alphanumeric() && !matches!(c, ')' | '"'))))
 }
 
 /// The file holds the cluster administrator's key.
@@ -331,10 +356,11 @@ mod tests {
     }
 
     #[test]
-    fn status_lines_lose_their_marks() {
-        assert_eq!(step(" • Preparing nodes 📦   ..."), "kind: Preparing nodes");
-        assert_eq!(step(" ✓ Starting control-plane 🕹️"), "kind: Starting control-plane");
-        assert_eq!(step("Creating cluster \"lab\" ..."), "kind: Creating cluster \"lab\"");
+    fn status_lines_are_what_begins_without_marks() {
+        assert_eq!(step(" • Preparing nodes 📦   ...").as_deref(), Some("kind: Preparing nodes"));
+        assert_eq!(step(" • Ensuring node image (a/b:c) 🖼  ...").as_deref(), Some("kind: Ensuring node image (a/b:c)"));
+        assert_eq!(step(" ✓ Starting control-plane 🕹️"), None);
+        assert_eq!(step("You can now use your cluster with:"), None);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod kind;
 pub mod mirror;
 pub mod network;
 pub mod nodes;
+mod orphan;
 pub mod ready;
 pub mod record;
 pub mod registry_container;

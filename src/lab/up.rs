@@ -274,11 +274,12 @@ impl Work {
         let pushed = Session::new(self.stock.store.clone(), client)
             .push_all(&targets, &context.progress, &context.cancel)
             .await?;
-        if pushed.images == 0 {
+        if pushed.unchanged == pushed.images {
             return Ok(Outcome::Unchanged);
         }
         let megabytes = pushed.traffic.sent / 1_000_000;
-        Ok(Outcome::done(format!("{} images, {} blobs, {megabytes} MB", pushed.images, pushed.blobs)))
+        let images = pushed.images - pushed.unchanged;
+        Ok(Outcome::done(format!("{images} images, {} blobs, {megabytes} MB", pushed.blobs)))
     }
 
     /// Finds out what is there and removes what can't stay, before anything is done to the nodes.
@@ -309,12 +310,16 @@ impl Work {
         let ensured =
             cluster::fulfil(self.provider.as_ref(), claim, &self.wanted().await?, &context.progress, &context.cancel)
                 .await?;
-        let nodes = self.site.lab.cluster.nodes;
         let client = cluster::client(&self.provider.kubeconfig()).await?;
         drop(self.api.set(Api::new(client)));
         Ok(match ensured {
             Ensured::Created => {
-                Outcome::done(format!("`{}` with {} node(s)", self.site.lab.name, nodes.control_planes + nodes.workers))
+                let count = self.provider.nodes().await?.len();
+                Outcome::done(format!(
+                    "`{}`, {count} {}",
+                    self.site.lab.name,
+                    if count == 1 { "node" } else { "nodes" }
+                ))
             }
             Ensured::Started => Outcome::done("started its nodes"),
             Ensured::Unchanged => Outcome::Unchanged,
@@ -323,8 +328,7 @@ impl Work {
 
     /// The nodes, as soon as their containers run, which is long before the cluster is up.
     async fn nodes(&self, cancel: &CancellationToken) -> Result<Vec<Node>, Failure> {
-        let nodes = self.site.lab.cluster.nodes;
-        let count = (nodes.control_planes + nodes.workers) as usize;
+        let count = cluster::config::node_count(&self.wanted().await?)?;
         Ok(cluster::appeared(self.provider.as_ref(), count, self.options.limit, cancel).await?)
     }
 

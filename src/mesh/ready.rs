@@ -81,7 +81,7 @@ pub async fn synced(
 
 async fn pause(limit: &Limit<'_>, doing: &str, last: String) -> Result<(), objects::Error> {
     if limit.left() < PAUSE {
-        let (elapsed, limit) = (limit.begin.elapsed(), limit.limit);
+        let (elapsed, limit) = (limit.begin.elapsed(), limit.within);
         return Err(objects::Error::Deadline { doing: doing.to_owned(), last, elapsed, limit });
     }
     tokio::select! {

@@ -51,12 +51,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            default_namespace: None,
-            deadline: Duration::from_secs(120),
-            prune: true,
-            conflicts: Conflicts::default(),
-        }
+        Self { default_namespace: None, deadline: Duration::from_mins(2), prune: true, conflicts: Conflicts::default() }
     }
 }
 
@@ -185,7 +180,7 @@ fn action(member: &Member, live: &HashMap<Identity, Live>, id: &str) -> Result<A
     let Some(live) = live.get(&member.identity) else { return Ok(Action::Create) };
     if let Some(owner) = live.set.as_ref().filter(|owner| *owner != id) {
         return Err(Error::Owned {
-            object: member.reference.clone(),
+            object: member.reference.clone().into(),
             origin: member.origin.clone(),
             owner: owner.clone(),
         });
@@ -303,7 +298,7 @@ impl Sender<'_> {
                 params.force = true;
             } else if rest.len() == all {
                 return Err(Error::Conflict {
-                    object: member.reference.clone(),
+                    object: member.reference.clone().into(),
                     origin: member.origin.clone(),
                     clashes: rest,
                 });
@@ -313,7 +308,7 @@ impl Sender<'_> {
 }
 
 fn refused(member: &Member, error: &kube::Error) -> Error {
-    Error::Refused { object: member.reference.clone(), origin: member.origin.clone(), message: told(error) }
+    Error::Refused { object: member.reference.clone().into(), origin: member.origin.clone(), message: told(error) }
 }
 
 impl From<&Live> for Doomed {

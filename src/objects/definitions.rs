@@ -42,7 +42,7 @@ pub(super) async fn served(
                 doing: format!("waiting until {} is served", first.reference),
                 last,
                 elapsed: limit.begin.elapsed(),
-                limit: limit.limit,
+                limit: limit.within,
             });
         }
         tokio::select! {
@@ -72,7 +72,7 @@ async fn state(api: &Api, member: &Member, limit: &Limit<'_>) -> Result<String, 
         Verdict::Ready => Ok("established, but not listed by discovery".to_owned()),
         Verdict::Waiting(state) | Verdict::Ailing(state) => Ok(state),
         Verdict::Failed(cause) => {
-            Err(Error::Failed { object: member.reference.clone(), cause, elapsed: limit.begin.elapsed() })
+            Err(Error::Failed { object: member.reference.clone().into(), cause, elapsed: limit.begin.elapsed() })
         }
     }
 }

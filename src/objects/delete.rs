@@ -85,11 +85,11 @@ pub(super) async fn remove(
         objects.sort_by(|a, b| a.reference.cmp(&b.reference));
         limit.progress.status(format!("deleting {phase}, {} of {total} objects gone", deleted.len()));
         // Futures by a loop: from a closure over borrowed items the compiler can't tell that they are `Send`.
-        let mut deletes = Vec::with_capacity(objects.len());
+        let mut requests = Vec::with_capacity(objects.len());
         for object in &objects {
-            deletes.push(delete(api, object, limit).boxed());
+            requests.push(delete(api, object, limit).boxed());
         }
-        stream::iter(deletes).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+        stream::iter(requests).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
         gone(api, &objects, id, limit).await?;
         deleted.extend(objects.into_iter().map(|object| object.reference));
     }
@@ -215,7 +215,7 @@ async fn stayed(api: &Api, staying: HashMap<String, Staying>, limit: &Limit<'_>)
         reasons.push((object.reference, reason));
     }
     reasons.sort();
-    Error::Staying { staying: reasons, elapsed: limit.begin.elapsed(), limit: limit.limit }
+    Error::Staying { staying: reasons, elapsed: limit.begin.elapsed(), limit: limit.within }
 }
 
 /// What the namespace's controller says remains in it.

@@ -45,7 +45,7 @@ pub enum Error {
     #[error("{object} is there twice: in {first} and in {second}")]
     Duplicate {
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// The file and line of the first.
         first: String,
         /// The file and line of the second.
@@ -58,7 +58,7 @@ pub enum Error {
     )]
     MissingCrd {
         /// The custom resource.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// Its file and line.
         origin: String,
     },
@@ -66,7 +66,7 @@ pub enum Error {
     #[error("{origin}: {object} is written for {}, but only {} {} served", object.api_version, .served.join(", "), if .served.len() == 1 { "is" } else { "are" })]
     Version {
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// Its file and line.
         origin: String,
         /// The API versions that are served.
@@ -76,7 +76,7 @@ pub enum Error {
     #[error("{origin}: {object} belongs to another set, `{owner}`")]
     Owned {
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// Its file and line.
         origin: String,
         /// The other set's identifier.
@@ -94,7 +94,7 @@ pub enum Error {
     #[error("{origin}: {object} has fields that others manage:{}", bullets(.clashes))]
     Conflict {
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// Its file and line.
         origin: String,
         /// The fields and their managers.
@@ -104,7 +104,7 @@ pub enum Error {
     #[error("{origin}: {object} is refused: {message}")]
     Refused {
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// Its file and line.
         origin: String,
         /// What the server says.
@@ -138,7 +138,7 @@ pub enum Error {
     #[error("{object} failed after {}: {cause}", short(*.elapsed))]
     Failed {
         /// The object.
-        object: ObjectRef,
+        object: Box<ObjectRef>,
         /// Container, reason, message, last event, as far as there are.
         cause: String,
         /// How long it was waited for.
@@ -217,6 +217,11 @@ impl Error {
                  (kubectl apply --server-side --force-conflicts takes them over)."
                     .to_owned(),
             ),
+            Self::Failed { cause, .. } if cause.contains("ImagePull") || cause.contains("ErrImage") => Some(
+                "Nobody has the image under this name: `istiolab images list` says which ones are built, and the \
+                 lab's nodes ask no other registry for those."
+                    .to_owned(),
+            ),
             Self::Staying { .. } => Some(
                 "A finalizer waits for its controller; if that is gone, remove the finalizer with kubectl edit."
                     .to_owned(),
@@ -243,7 +248,7 @@ impl From<Error> for Failure {
 
 /// A duration as a person says it, in tenths of a second below a minute.
 pub(crate) fn short(duration: Duration) -> String {
-    if duration < Duration::from_secs(60) {
+    if duration < Duration::from_mins(1) {
         let seconds = format!("{:.1}", duration.as_secs_f64());
         format!("{}s", seconds.trim_end_matches(".0"))
     } else {
@@ -260,9 +265,9 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 fn bullets<T: fmt::Display>(items: &[T]) -> String {
-    items.iter().map(|item| format!("\n  - {}", item.to_string().replace('\n', "\n    "))).collect()
+    items.iter().fold(String::new(), |text, item| text + "\n  - " + &item.to_string().replace('\n', "\n    "))
 }
 
 fn states(items: &[(ObjectRef, String)]) -> String {
-    items.iter().map(|(object, state)| format!("\n  - {object}: {state}")).collect()
+    items.iter().fold(String::new(), |text, (object, state)| text + &format!("\n  - {object}: {state}"))
 }

@@ -126,7 +126,7 @@ mod tests {
         let error = parse("a: 1\n---\n- b\n", "x.yaml").expect_err("no objects");
         assert_eq!(
             error.to_string(),
-            "x.yaml:1: `apiVersion` is missing or not text\nx.yaml:3: this is not an object but a bare value"
+            "x.yaml:1: `apiVersion` is missing\nx.yaml:3: this is not an object but a bare value"
         );
     }
 

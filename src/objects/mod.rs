@@ -1,6 +1,6 @@
 //! Kubernetes objects: read from files, put in order, applied, waited for, pruned, deleted.
 //!
-//! Everything that is applied belongs to a set: an ApplySet as KEP-3659 defines it, so that what
+//! Everything that is applied belongs to a set: an `ApplySet` as KEP-3659 defines it, so that what
 //! left the set can be pruned, and the whole can be taken away again without touching anything else.
 
 mod api;

@@ -31,20 +31,20 @@ impl Object {
         }
         for field in ["apiVersion", "kind"] {
             if text(&document[field]).is_empty() {
-                return Err(problem(&format!("`{field}` is missing or not text")));
+                return Err(problem(&no_text(field, &document[field])));
             }
         }
         let metadata = &document["metadata"];
         if text(&metadata["name"]).is_empty() {
             let message = if metadata["generateName"].is_string() {
-                "`metadata.generateName` can't be applied, because each time it would make another object"
+                "`metadata.generateName` can't be applied, because each time it would make another object".to_owned()
             } else {
-                "`metadata.name` is missing or not text"
+                no_text("metadata.name", &metadata["name"])
             };
             return Err(problem(&format!("{}: {message}", text(&document["kind"]))));
         }
         if !metadata["namespace"].is_null() && !metadata["namespace"].is_string() {
-            return Err(problem("`metadata.namespace` is not text"));
+            return Err(problem(&no_text("metadata.namespace", &metadata["namespace"])));
         }
         Ok(Self { document, source, line })
     }
@@ -141,6 +141,19 @@ impl fmt::Display for ObjectRef {
     }
 }
 
+/// What to say of a field that should be text. YAML makes numbers and booleans of words such as `7`
+/// and `on`, which surprises whoever meant a name.
+fn no_text(field: &str, value: &Value) -> String {
+    match value {
+        Value::Null => format!("`{field}` is missing"),
+        Value::String(_) => format!("`{field}` is empty"),
+        Value::Bool(_) | Value::Number(_) => {
+            format!("`{field}` is read as {value}, which is not text: write it in quotes")
+        }
+        Value::Array(_) | Value::Object(_) => format!("`{field}` is not text"),
+    }
+}
+
 fn group_of(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
@@ -163,11 +176,14 @@ mod tests {
     fn what_names_an_object_must_be_there() {
         let problem = |document| Object::new(document, "a.yaml", 3).expect_err("it is not whole").to_string();
         assert_eq!(problem(json!("text")), "a.yaml:3: this is not an object but a bare value");
-        assert_eq!(problem(json!({"kind": "Pod"})), "a.yaml:3: `apiVersion` is missing or not text");
-        assert_eq!(problem(json!({"apiVersion": "v1", "kind": 1})), "a.yaml:3: `kind` is missing or not text");
+        assert_eq!(problem(json!({"kind": "Pod"})), "a.yaml:3: `apiVersion` is missing");
         assert_eq!(
-            problem(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": 7}})),
-            "a.yaml:3: Pod: `metadata.name` is missing or not text"
+            problem(json!({"apiVersion": "v1", "kind": 1})),
+            "a.yaml:3: `kind` is read as 1, which is not text: write it in quotes"
+        );
+        assert_eq!(
+            problem(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": false}})),
+            "a.yaml:3: Pod: `metadata.name` is read as false, which is not text: write it in quotes"
         );
         assert!(
             problem(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "x-"}}))

@@ -61,16 +61,12 @@ pub(super) async fn resolve(
             }
         };
         let member = member(object, served, listable, default_namespace.unwrap_or("default"));
-        match seen.get(&member.identity) {
-            Some(first) => errors.push(Error::Duplicate {
-                object: member.reference.clone(),
-                first: first.clone(),
-                second: member.origin.clone(),
-            }),
-            None => {
-                seen.insert(member.identity.clone(), member.origin.clone());
-                members.push(member);
-            }
+        if let Some(first) = seen.get(&member.identity) {
+            let (first, second) = (first.clone(), member.origin);
+            errors.push(Error::Duplicate { object: member.reference.into(), first, second });
+        } else {
+            seen.insert(member.identity.clone(), member.origin.clone());
+            members.push(member);
         }
     }
     Error::from_many(errors).map_or(Ok(members), Err)
@@ -87,7 +83,7 @@ async fn find(
     if let Some(definition) = definition {
         if !definition.versions.iter().any(|known| known == version) {
             return Err(Error::Version {
-                object: object.reference(),
+                object: object.reference().into(),
                 origin: object.origin(),
                 served: definition.versions.iter().map(|version| format!("{group}/{version}")).collect(),
             });
@@ -105,9 +101,9 @@ async fn find(
     let (discovery, _) = api.discovery().await?;
     let served = api::versions(&discovery, group, kind);
     if served.is_empty() {
-        Err(Error::MissingCrd { object: object.reference(), origin: object.origin() })
+        Err(Error::MissingCrd { object: object.reference().into(), origin: object.origin() })
     } else {
-        Err(Error::Version { object: object.reference(), origin: object.origin(), served })
+        Err(Error::Version { object: object.reference().into(), origin: object.origin(), served })
     }
 }
 

@@ -16,18 +16,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit<'a> {
     pub(crate) begin: Instant,
-    pub(crate) limit: Duration,
+    pub(crate) within: Duration,
     pub(crate) progress: &'a Progress,
     pub(crate) cancel: &'a CancellationToken,
 }
 
 impl<'a> Limit<'a> {
-    pub(crate) fn new(limit: Duration, progress: &'a Progress, cancel: &'a CancellationToken) -> Self {
-        Self { begin: Instant::now(), limit, progress, cancel }
+    pub(crate) fn new(within: Duration, progress: &'a Progress, cancel: &'a CancellationToken) -> Self {
+        Self { begin: Instant::now(), within, progress, cancel }
     }
 
     pub(crate) fn left(&self) -> Duration {
-        self.limit.saturating_sub(self.begin.elapsed())
+        self.within.saturating_sub(self.begin.elapsed())
     }
 
     /// Tries until the answer is not a passing failure. A lasting failure is the inner error, for
@@ -42,7 +42,7 @@ impl<'a> Limit<'a> {
     {
         let begin = Instant::now();
         let mut pause = FIRST_PAUSE;
-        let mut last = "none".to_owned();
+        let mut last = "no answer".to_owned();
         loop {
             let answer = tokio::select! {
                 () = self.cancel.cancelled() => return Err(Error::Cancelled),
@@ -54,7 +54,7 @@ impl<'a> Limit<'a> {
                 Err(_) => {}
             }
             if self.left() <= pause {
-                return Err(Error::Deadline { doing: doing(), last, elapsed: begin.elapsed(), limit: self.limit });
+                return Err(Error::Deadline { doing: doing(), last, elapsed: begin.elapsed(), limit: self.within });
             }
             self.progress.status(format!("{}, trying again: {last}", doing()));
             tokio::select! {
@@ -120,7 +120,8 @@ mod tests {
     use super::*;
 
     fn answer(code: u16, message: &str, details: serde_json::Value) -> kube::Error {
-        let status = json!({"code": code, "message": message, "details": details});
+        let mut status = json!({"code": code, "message": message});
+        status["details"] = details;
         kube::Error::Api(serde_json::from_value::<Status>(status).expect("a status").boxed())
     }
 

@@ -27,7 +27,9 @@ pub(super) fn of(
     for input in recipe.inputs.values() {
         if let Input::Cargo(program) = input {
             hash_folder(&mut hasher, &project.join(&program.path))?;
-            hash_file(&mut hasher, "Cargo.lock", &project.join("Cargo.lock"))?;
+            let lock = project.join("Cargo.lock");
+            let text = fs::read_to_string(&lock).map_err(|source| Error::read(&lock, source))?;
+            locked(&text, &program.package).into_iter().for_each(|package| hasher.field(package));
         }
     }
     for toolchain in toolchains(recipe) {
@@ -47,6 +49,30 @@ pub(super) fn of(
 /// The compilers that a part uses.
 pub(super) fn toolchains(recipe: &Recipe) -> BTreeSet<Toolchain> {
     recipe.inputs.values().flat_map(Input::toolchains).collect()
+}
+
+/// The entries of a `Cargo.lock` that the package `root` is made of: the rest of the workspace may
+/// change without a new build.
+fn locked<'a>(lock: &'a str, root: &str) -> BTreeSet<&'a str> {
+    let entries: Vec<&str> = lock.split("[[package]]").skip(1).map(str::trim).collect();
+    let value = |entry: &'a str, key: &str| {
+        entry.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"'))
+    };
+    let mut found = BTreeSet::new();
+    let mut open = vec![root];
+    while let Some(wanted) = open.pop() {
+        // `name`, or `name version` where the lock has several.
+        let mut words = wanted.split(' ');
+        let (name, version) = (words.next(), words.next());
+        for entry in &entries {
+            let fits = value(entry, "name") == name && (version.is_none() || value(entry, "version") == version);
+            if fits && found.insert(*entry) {
+                let dependencies = entry.lines().filter_map(|line| line.strip_prefix(" \"")?.strip_suffix("\","));
+                open.extend(dependencies);
+            }
+        }
+    }
+    found
 }
 
 /// Every file below `dir`, hidden ones aside, with its path, in order.
@@ -75,4 +101,49 @@ fn hash_file(hasher: &mut Hasher, name: &str, path: &Utf8Path) -> Result<(), Err
     hasher.field(name);
     hasher.field(fs::read(path).map_err(|source| Error::read(path, source))?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_package_is_made_of_counts() {
+        let lock = r#"
+version = 4
+
+[[package]]
+name = "app"
+version = "0.1.0"
+dependencies = [
+ "both 2.0.0",
+]
+
+[[package]]
+name = "both"
+version = "1.0.0"
+
+[[package]]
+name = "both"
+version = "2.0.0"
+dependencies = [
+ "deep",
+]
+
+[[package]]
+name = "deep"
+version = "0.3.0"
+checksum = "ab"
+
+[[package]]
+name = "other"
+version = "9.0.0"
+"#;
+        let found = locked(lock, "app");
+        let names: Vec<&str> = found.iter().filter_map(|entry| entry.lines().next()).collect();
+        assert_eq!(names, [r#"name = "app""#, r#"name = "both""#, r#"name = "deep""#]);
+        assert!(
+            found.iter().any(|entry| entry.contains("2.0.0")) && !found.iter().any(|entry| entry.contains("1.0.0"))
+        );
+    }
 }

@@ -208,7 +208,7 @@ impl Terminal {
                 (Verbosity::Normal, format!("{} {title} {time}", self.style.green("✓")))
             }
             Outcome::Done { what } => (Verbosity::Normal, format!("{} {title}: {what} {time}", self.style.green("✓"))),
-            Outcome::Unchanged => (Verbosity::Normal, format!("{} {title}: unchanged {time}", self.style.green("✓"))),
+            Outcome::Unchanged => (Verbosity::Normal, format!("{} {title} {time}", self.style.green("✓"))),
             Outcome::Failed { error } => (Verbosity::Quiet, format!("{} {title}: {error} {time}", self.style.red("✗"))),
             Outcome::Cancelled => (Verbosity::Normal, format!("{} {title}: stopped", self.style.yellow("-"))),
         };

@@ -109,7 +109,7 @@ fn screen(verbosity: Verbosity, color: bool) -> String {
 #[test]
 fn a_plain_terminal() {
     assert_snapshot!(screen(Verbosity::Normal, false), @"
-    ✓ building parts: unchanged (0.7 s)
+    ✓ building parts (0.7 s)
     ✓ creating the cluster: 1 node (14.0 s)
     warning: The machine is short of memory.
     ✗ applying demo: no image (0.1 s)

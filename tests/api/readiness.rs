@@ -1,5 +1,6 @@
 //! Waiting: what a watch shows, the early verdict, the last state seen.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use istiolab::objects::ready::{Grace, wait, wait_with};
@@ -56,7 +57,7 @@ async fn a_deployment_is_ready_when_its_status_says_so() {
     drop(progress);
     let mut seen = String::new();
     while let Some(event) = events.recv().await {
-        seen += &format!("{:?}\n", event.what);
+        let _ = writeln!(seen, "{:?}", event.what);
     }
     assert!(
         seen.contains("0 of 1 ready, waiting for Deployment default/soon: its controller has not seen it"),
@@ -92,7 +93,7 @@ async fn an_image_that_nobody_has_is_named_after_the_grace() {
     let grace = Grace { image: Duration::from_millis(500), ..Grace::default() };
     let begin = std::time::Instant::now();
     let error =
-        wait_with(&api, &[object], grace, Duration::from_secs(60), &Progress::silent(), &CancellationToken::new())
+        wait_with(&api, &[object], grace, Duration::from_mins(1), &Progress::silent(), &CancellationToken::new())
             .await
             .expect_err("nobody has it");
     assert!(begin.elapsed() < Duration::from_secs(5), "named early");

@@ -45,6 +45,17 @@ static SERVER: OnceLock<Option<Server>> = OnceLock::new();
 /// The API of the shared server, or `None` where its programs are not there: then the test is
 /// skipped, which is said and is an error in CI.
 pub(crate) async fn api(test: &str) -> Option<Api> {
+    let client = kube::Client::try_from(config(test).await?).expect("a client");
+    let begin = Instant::now();
+    while client.apiserver_version().await.is_err() || !ready(&client).await {
+        assert!(begin.elapsed() < Duration::from_mins(1), "the API server does not answer");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Some(Api::new(client))
+}
+
+/// The way to the shared server, which may still be starting; `None` as with [`api`].
+pub(crate) async fn config(test: &str) -> Option<kube::Config> {
     let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(start)).await.expect("the server starts");
     let Some(server) = server else {
         let reason = format!("SKIPPED {test}: {BINARIES} does not name a folder with etcd and kube\n");
@@ -67,13 +78,7 @@ pub(crate) async fn api(test: &str) -> Option<Api> {
     ))
     .expect("a kubeconfig");
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-    let client = kube::Client::try_from(config.expect("a configuration")).expect("a client");
-    let begin = Instant::now();
-    while client.apiserver_version().await.is_err() || !ready(&client).await {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the API server does not answer");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Some(Api::new(client))
+    Some(config.expect("a configuration"))
 }
 
 async fn ready(client: &kube::Client) -> bool {

@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
+use istiolab::objects::{Options, SetName};
+use istiolab::plan::event::Progress;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::server::{api, applied, get, names};
 
@@ -141,4 +144,24 @@ webhooks:
     assert_eq!(object["webhooks"][0]["failurePolicy"], "Fail");
     assert_eq!(object["metadata"]["annotations"]["note"], "second");
     assert!(applied(&api, "handed-over", &hook("second")).await.expect("applied").is_unchanged());
+}
+
+/// Whatever the server fills in or writes differently must not look like a change by hand.
+#[tokio::test]
+async fn the_projects_own_manifests_are_unchanged_when_applied_again() {
+    let Some(api) = api("manifests").await else { return };
+    let root = camino::Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
+    let folders = ["addons/prometheus", "addons/grafana", "addons/zipkin", "first-istio"];
+    let mut objects = istiolab::objects::load(&folders.map(|folder| root.join(folder))).expect("objects");
+    objects.extend(crate::server::objects("{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}"));
+    let options = Options { default_namespace: Some("istio-system".to_owned()), ..Options::default() };
+    let set = SetName::new("manifests", "default");
+    let apply = async || {
+        istiolab::objects::apply(&api, &set, &objects, &options, &Progress::silent(), &CancellationToken::new())
+            .await
+            .expect("applied")
+    };
+    assert_eq!(apply().await.created.len(), objects.len());
+    let again = apply().await;
+    assert!(again.is_unchanged(), "{again}");
 }

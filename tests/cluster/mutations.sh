@@ -21,7 +21,12 @@ metadata: {name: mutation, namespace: istio-system}
 spec: {tracing: [{randomSamplingPercentage: 0}]}
 YAML
 }
+no_strictness() {
+  kubectl patch --namespace istio-system peerauthentication default --type merge \
+    --patch '{"spec": {"mtls": {"mode": "PERMISSIVE"}}}'
+}
 tracing_again() { kubectl delete --namespace istio-system telemetry mutation --wait; }
+strict_again() { kubectl delete --namespace istio-system peerauthentication default --wait; }
 nothing() { :; }
 
 # Proxies let go of connections by the old configuration a second after they got the new one.
@@ -51,6 +56,7 @@ mutation() {
 
 mutation webhook webhook no_webhook nothing
 mutation telemetry telemetry no_telemetry nothing
+mutation strictness strict no_strictness strict_again
 mutation tracing tracing no_tracing tracing_again
 
 echo "test result: $passed passed; $failed failed; 0 ignored;"

@@ -9,7 +9,7 @@ use bollard::query_parameters::RemoveImageOptions;
 use camino::{Utf8Path, Utf8PathBuf};
 use istiolab::cluster::kind::Kind;
 use istiolab::cluster::registry_container::{self, Handle};
-use istiolab::cluster::{self, Ensured, Provider as _, State, Wanted, mirror, ready};
+use istiolab::cluster::{self, Ensured, Provider as _, State, Wanted, mirror, network, ready};
 use istiolab::error::{Failure, Kind as FailureKind};
 use istiolab::images::engine;
 use istiolab::images::layout::Layout;
@@ -164,6 +164,7 @@ async fn a_cluster_from_nothing_to_a_pod_of_the_labs_registry() {
     assert!(!provider.kubeconfig().exists());
     assert!(registry_container::remove(&bench.docker, &lab).await.expect("removable"));
     assert!(!registry_container::remove(&bench.docker, &lab).await.expect("nothing to do"));
+    assert!(network::remove(&bench.docker, &lab).await.expect("removable"));
     assert!(bench.docker.inspect_volume(&registry_container::name(&lab)).await.is_err());
     bench.docker.remove_image(&name, None::<RemoveImageOptions>, None).await.expect("removable");
 }
@@ -274,6 +275,7 @@ async fn a_cluster_that_was_cut_off_is_known_and_made_anew() {
     made.expect_err("it was cut off again");
     assert!(provider.delete(&bench.progress).await.expect("removable"));
     assert_eq!(provider.state().await.expect("it answers"), State::Absent);
+    assert!(network::remove(&bench.docker, &bench.name).await.expect("removable"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,5 +293,6 @@ async fn a_taken_port_is_named() {
     let made = registry_container::ensure(&bench.docker, &bench.name, &name, Some(port), LIMIT, &bench.cancel).await;
     assert_eq!(made.expect("it runs").host_port, port);
     registry_container::remove(&bench.docker, &bench.name).await.expect("removable");
+    assert!(network::remove(&bench.docker, &bench.name).await.expect("removable"));
     bench.docker.remove_image(&name, None::<RemoveImageOptions>, None).await.expect("removable");
 }

@@ -70,7 +70,7 @@ pub fn trouble(pod: &Value) -> Option<Trouble> {
             class: Class::Scheduling,
         });
     }
-    containers(status).find_map(|container| container_trouble(container))
+    containers(status).find_map(container_trouble)
 }
 
 fn containers(status: &Value) -> impl Iterator<Item = &Value> {
@@ -147,7 +147,9 @@ mod tests {
     use super::*;
 
     fn pod(container: Value) -> Option<Trouble> {
-        trouble(&json!({"status": {"phase": "Pending", "containerStatuses": [container]}}))
+        let mut pod = json!({"status": {"phase": "Pending"}});
+        pod["status"]["containerStatuses"] = Value::Array(vec![container]);
+        trouble(&pod)
     }
 
     #[test]

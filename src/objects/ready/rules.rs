@@ -61,19 +61,27 @@ pub fn judge(object: &Value, facts: &Facts) -> Verdict {
 
 /// Whether objects of this kind are ready as soon as they are there, so that nothing need be asked.
 pub(super) fn is_always_ready(group: &str, kind: &str) -> bool {
-    match (group, kind) {
-        (
-            "",
-            "ConfigMap" | "Secret" | "ServiceAccount" | "Endpoints" | "LimitRange" | "ResourceQuota"
-            | "PersistentVolume",
-        )
-        | ("networking.k8s.io", _)
-        | ("policy", _)
-        | ("autoscaling", _)
-        | ("batch", "CronJob")
-        | ("rbac.authorization.k8s.io" | "storage.k8s.io" | "scheduling.k8s.io" | "discovery.k8s.io", _) => true,
+    match group {
+        "" => matches!(
+            kind,
+            "ConfigMap"
+                | "Secret"
+                | "ServiceAccount"
+                | "Endpoints"
+                | "LimitRange"
+                | "ResourceQuota"
+                | "PersistentVolume"
+        ),
+        "batch" => kind == "CronJob",
+        "autoscaling"
+        | "discovery.k8s.io"
+        | "networking.k8s.io"
+        | "policy"
+        | "rbac.authorization.k8s.io"
+        | "scheduling.k8s.io"
+        | "storage.k8s.io" => true,
         // Istio's resources say nothing of themselves: no status is written unless asked for.
-        (group, _) => group.ends_with(".istio.io"),
+        _ => group.ends_with(".istio.io"),
     }
 }
 

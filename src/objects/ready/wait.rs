@@ -45,8 +45,8 @@ impl Default for Grace {
         Self {
             image: Duration::from_secs(15),
             container: Duration::from_secs(15),
-            crash: Duration::from_secs(60),
-            scheduling: Duration::from_secs(60),
+            crash: Duration::from_mins(1),
+            scheduling: Duration::from_mins(1),
         }
     }
 }
@@ -117,7 +117,7 @@ pub async fn wait_with(
             let elapsed = begin.elapsed();
             drop(waiting);
             let cause = with_event(api, asked, cause).await;
-            return Err(Error::Failed { object, cause, elapsed });
+            return Err(Error::Failed { object: object.into(), cause, elapsed });
         }
         let state = waiting.state();
         if state != said {
@@ -187,14 +187,14 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     async fn new(api: &'a Api, objects: &[ObjectRef], grace: Grace, begin: Instant) -> Result<Self, Error> {
-        let mut groups: BTreeMap<(String, String, Option<String>), (Served, Vec<ObjectRef>)> = BTreeMap::new();
+        let mut groups: BTreeMap<_, (Served, Vec<ObjectRef>)> = BTreeMap::new();
         for object in objects {
             if rules::is_always_ready(object.group(), &object.kind) || api.serves_definition(object).await {
                 continue;
             }
             let Some(served) = api.served(object.group(), object.version(), &object.kind).await? else {
                 return Err(Error::Failed {
-                    object: object.clone(),
+                    object: object.clone().into(),
                     cause: format!("the cluster does not serve {} of {}", object.kind, object.api_version),
                     elapsed: begin.elapsed(),
                 });

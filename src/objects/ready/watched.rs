@@ -17,7 +17,8 @@ const REVISIONS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
 /// The pods of a namespace with their troubles.
 #[derive(Default)]
 pub(super) struct Pods {
-    pods: BTreeMap<String, Value>,
+    /// By their names.
+    known: BTreeMap<String, Value>,
     /// Since when a trouble lasts, by pod, container and class.
     since: HashMap<(String, Option<String>, Class), Instant>,
     listed: Vec<String>,
@@ -37,12 +38,12 @@ impl Pods {
             }
             Ok(Event::Apply(object)) => self.put(object),
             Ok(Event::InitDone) => {
-                let Self { pods, listed, .. } = self;
-                pods.retain(|name, _| listed.contains(name));
+                let Self { known, listed, .. } = self;
+                known.retain(|name, _| listed.contains(name));
             }
             Ok(Event::Delete(object)) => {
                 let name = object.metadata.name.unwrap_or_default();
-                self.pods.remove(&name);
+                self.known.remove(&name);
                 self.since.retain(|(pod, ..), _| *pod != name);
             }
             Err(_) => {}
@@ -61,13 +62,13 @@ impl Pods {
         if let Some(trouble) = trouble(&pod) {
             self.since.entry((name.clone(), trouble.container, trouble.class)).or_insert_with(Instant::now);
         }
-        self.pods.insert(name, pod);
+        self.known.insert(name, pod);
     }
 
     /// The troubles of the pods that a selector takes. Of several revisions only the newest counts:
     /// what the older ones suffer ends with them.
     pub(super) fn troubles(&self, selector: &Value) -> Vec<(String, Trouble, Instant)> {
-        let taken: Vec<_> = self.pods.iter().filter(|(name, pod)| selects(selector, name, pod)).collect();
+        let taken: Vec<_> = self.known.iter().filter(|(name, pod)| selects(selector, name, pod)).collect();
         let revision = |pod: &Value| {
             REVISIONS.iter().find_map(|label| pod["metadata"]["labels"][label].as_str()).map(str::to_owned)
         };

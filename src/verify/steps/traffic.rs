@@ -59,7 +59,8 @@ pub(super) const STEPS: [Entry; 8] = [
         "traffic",
         "no request is answered",
         unanswered,
-        "None of the requests that were sent last got an HTTP answer: the connection was refused or broken."
+        "None of the requests that were sent last got an HTTP answer: the connection was refused or broken. A host \
+         name that could not be resolved fails the step."
     ),
     judgement!(
         "traffic",
@@ -136,7 +137,9 @@ fn some_status(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
 
 fn unanswered(scene: &Scene, _: &Arguments) -> Result<(), Unmet> {
     let sent = scene.traffic(None)?;
-    judge(sent, sent.report.codes.is_empty() && sent.report.sent > 0)
+    // A name that nobody knows proves nothing about who may connect.
+    let lost = sent.report.errors.keys().any(|error| error.contains("dns error"));
+    judge(sent, sent.report.codes.is_empty() && sent.report.sent > 0 && !lost)
 }
 
 fn judge(sent: &Sent, good: bool) -> Result<(), Unmet> {

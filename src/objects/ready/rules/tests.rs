@@ -3,9 +3,9 @@ use serde_json::json;
 use super::*;
 
 fn verdict(version: &str, kind: &str, spec: Value, status: Value) -> Verdict {
-    let object = json!({
-        "apiVersion": version, "kind": kind, "metadata": {"name": "x", "generation": 2}, "spec": spec, "status": status,
-    });
+    let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "x", "generation": 2}});
+    object["spec"] = spec;
+    object["status"] = status;
     judge(&object, &Facts::default())
 }
 
