@@ -74,7 +74,7 @@ fn ours(wanted: &Wanted) -> Map<String, Value> {
 }
 
 /// Patches for kubeadm that make our own node image boot in half the time. What each saves, on two
-/// cores, is told in `docs/decisions/005-node-image.md`.
+/// cores, is told in `docs/decisions/006-node-image.md`.
 fn quick(wanted: &Wanted) -> Vec<Value> {
     let (control_planes, workers) = counts(wanted);
     // The node image brings CoreDNS in the manifest that kind applies at the end.

@@ -19,7 +19,7 @@ use crate::objects::{self, Object};
 use crate::parts::{self, Recipes};
 use crate::paths::Paths;
 use crate::plan::event::Progress;
-use crate::spec::{Addon, Application, Lab};
+use crate::spec::{Addon, Application, Lab, Source};
 
 /// The part with the node image, whose version is Kubernetes'.
 const NODE: &str = "node";
@@ -152,6 +152,10 @@ impl Site {
     /// # Errors
     /// Those of [`parts::build`]; [`Kind::BadInput`] for versions that no recipe makes.
     pub async fn stock(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Stock, Failure> {
+        if self.lab.images.source == Source::Registry {
+            let message = format!("{}: `images.source: registry` is not there yet", self.lab.file);
+            return Err(Failure::new(Kind::BadInput, message).hint("Write `source: parts`, or leave it out."));
+        }
         let recipes = Recipes::load(self.project.join("parts")).map_err(Failure::from)?;
         let wanted = self.wanted(&recipes)?;
         let built = parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?;
