@@ -29,7 +29,9 @@ pub(super) fn of(
             hash_folder(&mut hasher, &project.join(&program.path))?;
             let lock = project.join("Cargo.lock");
             let text = fs::read_to_string(&lock).map_err(|source| Error::read(&lock, source))?;
-            locked(&text, &program.package).into_iter().for_each(|package| hasher.field(package));
+            for package in locked(&text, &program.package) {
+                hasher.field(package);
+            }
         }
     }
     for toolchain in toolchains(recipe) {

@@ -64,7 +64,7 @@ pub(super) async fn versions(
                 continue;
             }
         }
-        let output = Command::new(program).arg(toolchain.question()).limit(Duration::from_secs(60)).run(cancel).await?;
+        let output = Command::new(program).arg(toolchain.question()).limit(Duration::from_mins(1)).run(cancel).await?;
         output.stdout.trim().clone_into(&mut now.version);
         versions.insert(toolchain, now.version.clone());
         known.insert(program.to_owned(), now);
