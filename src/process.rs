@@ -106,15 +106,11 @@ impl Command {
     /// A run of `program`, looked up in `PATH` unless it is a path, with a limit of ten minutes.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let program = program.as_ref();
+        #[expect(clippy::disallowed_methods, reason = "this is where all others are led to")]
         let mut inner = tokio::process::Command::new(program);
         // A group of its own: Ctrl-C at the terminal reaches us alone, and we decide what ends.
         inner.kill_on_drop(true).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self {
-            inner,
-            words: vec![program.to_string_lossy().into_owned()],
-            stdin: None,
-            limit: Duration::from_secs(600),
-        }
+        Self { inner, words: vec![program.to_string_lossy().into_owned()], stdin: None, limit: Duration::from_mins(10) }
     }
 
     /// Adds an argument.

@@ -110,7 +110,7 @@ interrupt() {
 
 somebody_elses() {
   local image
-  image=$(docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -m 1 '^istiolab.local/kind/node:')
+  image=$(docker image ls --format '{{.Repository}}:{{.Tag}}' | grep -m 1 '^istiolab.local/kind/node')
   docker create --name "$lab-control-plane" --label "io.x-k8s.kind.cluster=$lab" \
     --label io.x-k8s.kind.role=control-plane "$image"
 }

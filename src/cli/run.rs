@@ -46,8 +46,7 @@ impl Args {
         let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig").into_string();
         let file = &lab.file;
         let text = format!(
-            "{scenarios}\n\n\
-             The lab `{}` stays up. To look at it:\n  \
+            "The lab `{}` stays up. To look at it:\n  \
                istiolab status -f {file}\n  \
                export KUBECONFIG={kubeconfig}\n\
              To take it down:\n  \

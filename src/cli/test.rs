@@ -1,6 +1,6 @@
 //! `istiolab test`.
 
-use super::Context;
+use super::{Context, Output};
 use crate::cluster;
 use crate::error::{Failure, Kind};
 use crate::plan::event::{Outcome, Progress, What};
@@ -37,7 +37,10 @@ impl Args {
         let (choice, tested) = (self.choice, &lab);
         let work = |progress| async move { choice.test(tested, context, &progress).await };
         let totals = context.report(Some(&lab), work).await?;
-        context.print(&totals, totals)?;
+        // On a terminal the report has told them already.
+        if context.global.output == Output::Json {
+            context.print(&totals, totals)?;
+        }
         verdict(totals)
     }
 }

@@ -13,7 +13,7 @@ use crate::plan::event::{Progress, What};
 use crate::spec::Lab;
 
 /// How long a step may take, where `--timeout` does not bound the whole.
-const STEP_LIMIT: Duration = Duration::from_secs(300);
+const STEP_LIMIT: Duration = Duration::from_mins(5);
 
 /// Bring the lab up; on a lab that is up, change nothing
 #[derive(Debug, clap::Args)]

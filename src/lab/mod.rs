@@ -6,3 +6,4 @@ pub mod project;
 pub mod site;
 pub mod status;
 pub mod up;
+mod work;

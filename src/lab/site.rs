@@ -195,7 +195,7 @@ impl Site {
             registry: image(REGISTRY)?,
             kind: file(KIND, "kind")?,
             istio,
-            images: images.map(|image| (image.name.clone(), image.digest.clone())).collect(),
+            images: images.map(|image| (image.name.clone(), image.digest)).collect(),
         })
     }
 }

@@ -85,11 +85,11 @@ impl Project {
     }
 
     /// Makes everything in the cache look as if it had been there for a month.
-    fn age(&self, dir: &Utf8Path) {
+    fn age(dir: &Utf8Path) {
         for entry in dir.read_dir_utf8().expect("a folder") {
             let path = entry.expect("readable").into_path();
             if path.is_dir() {
-                self.age(&path);
+                Self::age(&path);
             }
             let before = SystemTime::now() - Duration::from_hours(30 * 24);
             let file = fs::File::open(&path).expect("it opens");
@@ -223,7 +223,7 @@ async fn what_nothing_refers_to_goes_when_it_is_old() {
     project.part("beside", "", "echo newer >program");
     project.rebuilt().await;
     assert!(old[0].exists(), "it is young");
-    project.age(&project.root.join("cache"));
+    Project::age(&project.root.join("cache"));
     project.part("below", "", "echo newer >program");
     project.rebuilt().await;
     assert!(!old[0].exists());

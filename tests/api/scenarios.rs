@@ -64,8 +64,8 @@ async fn what_a_scenario_brings_is_gone_at_its_end() {
 async fn somebody_elses_object_is_neither_changed_nor_deleted() {
     let test = "somebody_elses_object_is_neither_changed_nor_deleted";
     let Some(api) = api(test).await else { return };
-    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: not-the-scenarios}\ndata: {a: b}\n";
-    applied(&api, "scenarios-foreign", text).await.expect("applied");
+    let foreign = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: not-the-scenarios}\ndata: {a: b}\n";
+    applied(&api, "scenarios-foreign", foreign).await.expect("applied");
     let records = ran(test, &brings("not-the-scenarios", "")).await.expect("the server is there");
     assert!(
         error(&records[0]).contains("ConfigMap default/not-the-scenarios is there already"),

@@ -1,0 +1,379 @@
+//! The steps of making a lab, one method each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bollard::Docker;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::site::{Site, Stock, provider};
+use super::up::Options;
+use crate::apps;
+use crate::cluster::registry_container::{self, Handle};
+use crate::cluster::{self, Ensured, Node, Provider, Wanted, kind, mirror};
+use crate::error::{Failure, Kind};
+use crate::images::digest::Digest;
+use crate::images::push::{Session, Target};
+use crate::images::reference::Reference;
+use crate::images::{engine, registry};
+use crate::mesh;
+use crate::objects::{self, Api, Object, ObjectRef, SetName};
+use crate::plan::event::Outcome;
+use crate::plan::graph::Context;
+use crate::plan::journal::Journal;
+
+/// Where the mesh and the add-ons live.
+const SYSTEM: &str = mesh::NAMESPACE;
+/// The journal's entry with what each node holds, by the node's container id.
+const NODES: &str = "nodes";
+
+/// What a node was given, so that a later run need not ask it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Given {
+    registry: String,
+    upstreams: BTreeSet<String>,
+    images: BTreeMap<String, String>,
+}
+
+/// What the steps share.
+pub(super) struct Work {
+    pub(super) site: Arc<Site>,
+    stock: Stock,
+    docker: Docker,
+    provider: Arc<kind::Kind>,
+    options: Options,
+    journal: Mutex<Journal>,
+    claim: OnceLock<cluster::Claim>,
+    registry: OnceLock<Handle>,
+    api: OnceLock<Api>,
+    mesh: OnceLock<mesh::Rendered>,
+    applied: Mutex<BTreeMap<String, Vec<ObjectRef>>>,
+}
+
+/// The images that the engine itself needs.
+#[derive(Clone, Copy)]
+pub(super) enum Loaded {
+    Node,
+    Registry,
+}
+
+impl Work {
+    /// Opens the lab's journal and reaches the engine.
+    pub(super) async fn new(site: Arc<Site>, stock: Stock, options: Options) -> Result<Self, Failure> {
+        let journal = Journal::open(&site.folder)?;
+        let docker = super::site::engine().await?;
+        Ok(Self {
+            provider: provider(&stock.kind, &docker, &site.lab, &site.folder),
+            site,
+            stock,
+            docker,
+            options,
+            journal: Mutex::new(journal),
+            claim: OnceLock::new(),
+            registry: OnceLock::new(),
+            api: OnceLock::new(),
+            mesh: OnceLock::new(),
+            applied: Mutex::default(),
+        })
+    }
+
+    pub(super) async fn load(&self, context: Context, what: Loaded) -> Result<Outcome, Failure> {
+        let name = match what {
+            Loaded::Node => &self.stock.node,
+            Loaded::Registry => &self.stock.registry,
+        };
+        let digest = self
+            .stock
+            .store
+            .resolve(name)
+            .ok_or_else(|| Failure::new(Kind::Unexpected, format!("`{name}` is not in the store")))?
+            .digest;
+        let loaded =
+            engine::load(&self.docker, &self.stock.store, &digest, name, &context.progress, &context.cancel).await?;
+        Ok(if loaded { Outcome::done(name) } else { Outcome::Unchanged })
+    }
+
+    pub(super) async fn start_registry(&self, context: Context) -> Result<Outcome, Failure> {
+        let lab = &self.site.lab;
+        let handle = registry_container::ensure(
+            &self.docker,
+            &lab.name,
+            &self.stock.registry,
+            lab.registry.port,
+            self.options.limit,
+            &context.cancel,
+        )
+        .await?;
+        let outcome = if handle.created { Outcome::done(handle.url()) } else { Outcome::Unchanged };
+        drop(self.registry.set(handle));
+        Ok(outcome)
+    }
+
+    pub(super) async fn push(&self, context: Context) -> Result<Outcome, Failure> {
+        let client = registry::Client::new(&self.registry()?.url()).map_err(Failure::from)?;
+        let targets = self.references()?.into_iter().map(|(reference, digest)| Target {
+            digest,
+            repository: reference.mirrored_repository(),
+            tag: reference.tag_or_default().to_owned(),
+        });
+        let targets: Vec<Target> = targets.collect();
+        let pushed = Session::new(self.stock.store.clone(), client)
+            .push_all(&targets, &context.progress, &context.cancel)
+            .await?;
+        if pushed.unchanged == pushed.images {
+            return Ok(Outcome::Unchanged);
+        }
+        let megabytes = pushed.traffic.sent / 1_000_000;
+        let images = pushed.images - pushed.unchanged;
+        Ok(Outcome::done(format!("{images} images, {} blobs, {megabytes} MB", pushed.blobs)))
+    }
+
+    /// Finds out what is there and removes what can't stay, before anything is done to the nodes.
+    pub(super) async fn claim(&self, context: Context) -> Result<Outcome, Failure> {
+        let claim =
+            cluster::claim(self.provider.as_ref(), &self.wanted().await?, self.options.recreate, &context.progress)
+                .await?;
+        drop(self.claim.set(claim));
+        Ok(Outcome::Unchanged)
+    }
+
+    async fn wanted(&self) -> Result<Wanted, Failure> {
+        let image_id = engine::id(&self.docker, &self.stock.node).await?.unwrap_or_default();
+        let nodes = self.site.lab.cluster.nodes;
+        Ok(Wanted {
+            image: self.stock.node.clone(),
+            image_id,
+            control_planes: nodes.control_planes,
+            workers: nodes.workers,
+            own_network: true,
+            config: self.site.lab.cluster.config.clone(),
+            limit: self.options.limit,
+        })
+    }
+
+    pub(super) async fn create(&self, context: Context) -> Result<Outcome, Failure> {
+        let claim = self.claim.get().ok_or_else(|| Failure::new(Kind::Unexpected, "the cluster was not looked for"))?;
+        let ensured =
+            cluster::fulfil(self.provider.as_ref(), claim, &self.wanted().await?, &context.progress, &context.cancel)
+                .await?;
+        let client = cluster::client(&self.provider.kubeconfig()).await?;
+        drop(self.api.set(Api::new(client)));
+        Ok(match ensured {
+            Ensured::Created => {
+                let count = self.provider.nodes().await?.len();
+                Outcome::done(format!(
+                    "`{}`, {count} {}",
+                    self.site.lab.name,
+                    if count == 1 { "node" } else { "nodes" }
+                ))
+            }
+            Ensured::Started => Outcome::done("started its nodes"),
+            Ensured::Unchanged => Outcome::Unchanged,
+        })
+    }
+
+    /// The nodes, as soon as their containers run, which is long before the cluster is up.
+    async fn nodes(&self, cancel: &CancellationToken) -> Result<Vec<Node>, Failure> {
+        let count = cluster::config::node_count(&self.wanted().await?)?;
+        Ok(cluster::appeared(self.provider.as_ref(), count, self.options.limit, cancel).await?)
+    }
+
+    pub(super) async fn mirror_nodes(&self, context: Context) -> Result<Outcome, Failure> {
+        let nodes = self.nodes(&context.cancel).await?;
+        let registry = self.registry()?;
+        let references = self.references()?;
+        let upstreams = mirror::upstreams(references.iter().map(|(reference, _)| reference));
+        let mut outcome = Outcome::Unchanged;
+        for node in &nodes {
+            let given = self.given(&node.id);
+            let url = registry.url_for_nodes();
+            if given.registry == url && given.upstreams == upstreams && !registry.created {
+                continue;
+            }
+            mirror::configure(&self.docker, &node.name, &url, &upstreams).await?;
+            self.give(&node.id, Given { registry: url, upstreams: upstreams.clone(), ..given })?;
+            outcome = Outcome::done(upstreams.iter().cloned().collect::<Vec<_>>().join(", "));
+        }
+        Ok(outcome)
+    }
+
+    pub(super) async fn pull(&self, context: Context) -> Result<Outcome, Failure> {
+        let nodes = self.nodes(&context.cancel).await?;
+        let references = self.references()?;
+        let wanted: BTreeMap<String, String> =
+            references.iter().map(|(reference, digest)| (reference.to_string(), digest.to_string())).collect();
+        let pulls = nodes.iter().map(|node| {
+            let given = self.given(&node.id);
+            let (references, wanted, context) = (&references, &wanted, &context);
+            async move {
+                let missing = references.iter().filter(|(reference, digest)| {
+                    let name = reference.to_string();
+                    !self.stock.standing.contains(&name) && given.images.get(&name) != Some(&digest.to_string())
+                });
+                let missing: Vec<Reference> = missing.map(|(reference, _)| reference.clone()).collect();
+                if missing.is_empty() {
+                    return Ok(0);
+                }
+                mirror::pull(
+                    &self.docker,
+                    &node.name,
+                    &missing,
+                    self.options.limit,
+                    &context.progress,
+                    &context.cancel,
+                )
+                .await?;
+                self.give(&node.id, Given { images: wanted.clone(), ..given })?;
+                Ok::<usize, Failure>(missing.len())
+            }
+        });
+        let pulled: usize = futures::future::try_join_all(pulls).await?.into_iter().sum();
+        Ok(if pulled == 0 { Outcome::Unchanged } else { Outcome::done(format!("{pulled} images")) })
+    }
+
+    pub(super) async fn cluster_ready(&self, context: Context) -> Result<Outcome, Failure> {
+        let nodes = self.nodes(&context.cancel).await?;
+        let api = self.api()?;
+        cluster::ready::wait(
+            api.client(),
+            &self.docker,
+            &nodes,
+            self.options.limit,
+            &context.progress,
+            &context.cancel,
+        )
+        .await?;
+        if let Some(registry) = self.registry.get() {
+            registry_container::advertise(api.client(), registry).await?;
+        }
+        Ok(Outcome::Unchanged)
+    }
+
+    pub(super) async fn namespaces(&self, context: Context) -> Result<Outcome, Failure> {
+        let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
+        let object = Object::new(object, "istiolab", 1)
+            .map_err(|problem| Failure::new(Kind::Unexpected, problem.to_string()))?;
+        self.apply(&context, "namespaces", &SetName::new("istiolab-namespaces", "default"), &[object]).await
+    }
+
+    pub(super) async fn render(&self, context: Context) -> Result<Outcome, Failure> {
+        let (Some(mesh), Some((istioctl, version))) = (&self.site.lab.mesh, &self.stock.istio) else {
+            return Ok(Outcome::Unchanged);
+        };
+        let rendered = mesh::render(
+            istioctl,
+            mesh,
+            &mesh::Images::parts(version),
+            &self.site.paths.cache,
+            &context.progress,
+            &context.cancel,
+        )
+        .await?;
+        drop(self.mesh.set(rendered));
+        Ok(Outcome::Unchanged)
+    }
+
+    pub(super) async fn apply_mesh(&self, context: Context) -> Result<Outcome, Failure> {
+        let Some(rendered) = self.mesh.get() else { return Ok(Outcome::Unchanged) };
+        self.apply(&context, "mesh", &SetName::new("istiolab-mesh", SYSTEM), &rendered.control_plane).await
+    }
+
+    pub(super) async fn webhook(&self, context: Context) -> Result<Outcome, Failure> {
+        mesh::ready::webhook(self.api()?, self.options.limit, &context.progress, &context.cancel).await?;
+        Ok(Outcome::Unchanged)
+    }
+
+    pub(super) async fn apply_gateways(&self, context: Context) -> Result<Outcome, Failure> {
+        let Some(rendered) = self.mesh.get() else { return Ok(Outcome::Unchanged) };
+        let objects: Vec<Object> = rendered.gateways.iter().chain(&self.site.mesh_objects).cloned().collect();
+        self.apply(&context, "mesh", &SetName::new("istiolab-mesh-configuration", SYSTEM), &objects).await
+    }
+
+    pub(super) async fn synced(&self, context: Context) -> Result<Outcome, Failure> {
+        mesh::ready::synced(self.api()?, self.options.limit, &context.progress, &context.cancel).await?;
+        Ok(Outcome::Unchanged)
+    }
+
+    pub(super) async fn apply_addon(&self, context: Context, index: usize) -> Result<Outcome, Failure> {
+        let (addon, objects) = &self.site.addons[index];
+        self.apply(
+            &context,
+            &format!("add-on/{}", addon.name),
+            &SetName::new(format!("istiolab-{}", addon.name), SYSTEM),
+            objects,
+        )
+        .await
+    }
+
+    pub(super) async fn apply_application(&self, context: Context, index: usize) -> Result<Outcome, Failure> {
+        let (application, objects) = &self.site.applications[index];
+        let applied =
+            apps::deploy(self.api()?, application, objects, self.options.limit, &context.progress, &context.cancel)
+                .await?;
+        self.remember(&format!("application/{}", application.name), applied.objects());
+        Ok(outcome(&applied))
+    }
+
+    /// Waits until everything that was applied under `name` is ready.
+    pub(super) async fn wait(&self, context: Context, name: &str) -> Result<Outcome, Failure> {
+        let objects =
+            self.applied.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default();
+        objects::ready::wait(self.api()?, &objects, self.options.limit, &context.progress, &context.cancel).await?;
+        Ok(Outcome::Unchanged)
+    }
+
+    async fn apply(
+        &self,
+        context: &Context,
+        name: &str,
+        set: &SetName,
+        objects: &[Object],
+    ) -> Result<Outcome, Failure> {
+        let options = objects::Options {
+            default_namespace: Some(SYSTEM.to_owned()),
+            deadline: self.options.limit,
+            ..objects::Options::default()
+        };
+        let applied = objects::apply(self.api()?, set, objects, &options, &context.progress, &context.cancel).await?;
+        self.remember(name, applied.objects());
+        Ok(outcome(&applied))
+    }
+
+    fn remember(&self, name: &str, objects: Vec<ObjectRef>) {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().extend(objects);
+    }
+
+    /// The images that nodes are to have, with their digests.
+    fn references(&self) -> Result<Vec<(Reference, Digest)>, Failure> {
+        let parse = |(name, digest): (&String, &Digest)| {
+            let reference = name.parse::<Reference>().map_err(|error| Failure::new(Kind::BadInput, error))?;
+            Ok((reference, *digest))
+        };
+        self.stock.images.iter().map(parse).collect()
+    }
+
+    fn given(&self, node: &str) -> Given {
+        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.get::<BTreeMap<String, Given>>(NODES).and_then(|mut nodes| nodes.remove(node)).unwrap_or_default()
+    }
+
+    fn give(&self, node: &str, given: Given) -> Result<(), Failure> {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nodes = journal.get::<BTreeMap<String, Given>>(NODES).unwrap_or_default();
+        nodes.insert(node.to_owned(), given);
+        Ok(journal.set(NODES, &nodes)?)
+    }
+
+    fn registry(&self) -> Result<&Handle, Failure> {
+        self.registry.get().ok_or_else(|| Failure::new(Kind::Unexpected, "the registry's address is not known yet"))
+    }
+
+    fn api(&self) -> Result<&Api, Failure> {
+        self.api.get().ok_or_else(|| Failure::new(Kind::Unexpected, "there is no client of the cluster yet"))
+    }
+}
+
+fn outcome(applied: &objects::Applied) -> Outcome {
+    if applied.is_unchanged() { Outcome::Unchanged } else { Outcome::done(applied.to_string()) }
+}
