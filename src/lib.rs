@@ -6,6 +6,7 @@
 //! everything that happens is an event, and reports are readers of events.
 
 pub mod apps;
+pub mod apt;
 pub mod cli;
 pub mod cluster;
 pub mod doctor;

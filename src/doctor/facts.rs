@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::{Options, probe};
+use crate::apt;
 use crate::images::engine;
 use crate::process::Command;
 
@@ -208,11 +209,11 @@ async fn system(cancel: &CancellationToken) -> System {
 async fn apt(cancel: &CancellationToken) -> Apt {
     let asked = Command::new("apt-cache").args(["policy", "docker.io"]).limit(Duration::from_secs(20));
     let policy = asked.run(cancel).await.map(|output| output.stdout).unwrap_or_default();
-    let sources = apt_sources();
+    let sources = apt::sources();
     Apt {
         docker_candidate: candidate(&policy),
         trixie_known: sources.split_whitespace().any(|word| word == "trixie"),
-        archive: archive(&sources),
+        archive: apt::archive().unwrap_or_else(|| "http://MIRROR/debian".to_owned()),
     }
 }
 
@@ -239,27 +240,6 @@ fn is_root(status: &str) -> bool {
 fn candidate(policy: &str) -> Option<String> {
     let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     (version != "(none)").then(|| version.to_owned())
-}
-
-/// All of apt's sources, comments left out.
-fn apt_sources() -> String {
-    let mut files = vec![Utf8PathBuf::from("/etc/apt/sources.list")];
-    if let Ok(folder) = fs_err::read_dir("/etc/apt/sources.list.d") {
-        files.extend(folder.flatten().filter_map(|entry| Utf8PathBuf::from_path_buf(entry.path()).ok()));
-    }
-    let lines = |path: Utf8PathBuf| {
-        let text = fs_err::read_to_string(path).unwrap_or_default();
-        text.lines()
-            .filter(|line| !line.trim_start().starts_with('#'))
-            .fold(String::new(), |all, line| all + line + "\n")
-    };
-    files.into_iter().map(lines).collect()
-}
-
-/// The archive that serves this machine's Debian, so that a mirror in use is used further.
-fn archive(sources: &str) -> String {
-    let address = |word: &&str| word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian");
-    sources.split_whitespace().find(address).unwrap_or("http://deb.debian.org/debian").to_owned()
 }
 
 fn available_memory(meminfo: &str) -> Option<u64> {
@@ -359,8 +339,6 @@ mod tests {
         let policy = "docker.io:\n  Installed: (none)\n  Candidate: 20.10.24+dfsg1-1+b3\n";
         assert_eq!(candidate(policy).as_deref(), Some("20.10.24+dfsg1-1+b3"));
         assert_eq!(candidate("docker.io:\n  Candidate: (none)\n"), None);
-        assert_eq!(archive("deb http://mirror.lan/debian/ bookworm main\n"), "http://mirror.lan/debian/");
-        assert_eq!(archive("URIs: http://deb.debian.org/debian-security"), "http://deb.debian.org/debian");
     }
 
     #[test]

@@ -146,7 +146,7 @@ mod tests {
         Apt {
             docker_candidate: Some(candidate.to_owned()),
             trixie_known: false,
-            archive: "http://deb.debian.org/debian".to_owned(),
+            archive: "http://mirror.lan/debian".to_owned(),
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
         assert!(remedy.automatic);
         insta::assert_snapshot!(remedy.commands.join("\n"), @r"
         printf '%s\n' 'Package: *' 'Pin: release n=trixie' 'Pin-Priority: 100' > /etc/apt/preferences.d/istiolab-trixie
-        printf '%s\n' 'Types: deb' 'URIs: http://deb.debian.org/debian' 'Suites: trixie' 'Components: main' 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' > /etc/apt/sources.list.d/istiolab-trixie.sources
+        printf '%s\n' 'Types: deb' 'URIs: http://mirror.lan/debian' 'Suites: trixie' 'Components: main' 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' > /etc/apt/sources.list.d/istiolab-trixie.sources
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -t trixie docker.io docker-cli iptables
         setsid --fork dockerd < /dev/null >> /var/log/istiolab-dockerd.log 2>&1

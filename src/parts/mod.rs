@@ -81,6 +81,11 @@ pub enum Error {
         /// What should have come.
         wanted: Digest,
     },
+    /// No Debian archive is known.
+    #[error(
+        "apt is not set up for an archive of Debian on this machine; set ISTIOLAB_DEBIAN_ARCHIVE to the address of one"
+    )]
+    Archive,
     /// A program that builds need is not installed.
     #[error("`{program}` is not in PATH; the part needs it")]
     Tool {
@@ -138,6 +143,7 @@ impl From<Error> for Failure {
             Error::Process(error) => error.into(),
             Error::Recipe { .. } | Error::Circle { .. } => Self::new(Kind::BadInput, error),
             Error::Unknown { .. } => Self::new(Kind::Usage, error).hint("`istiolab images list` shows all parts."),
+            Error::Archive => Self::new(Kind::Unavailable, error),
             Error::Tool { .. } => Self::new(Kind::Unavailable, error).hint(TOOLS),
             Error::Checksum { .. } => Self::new(Kind::Refused, error)
                 .hint("The package was replaced, or the download was tampered with: nothing of it was used."),

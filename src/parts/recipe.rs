@@ -144,8 +144,6 @@ pub struct Jlink {
 pub struct Debian {
     /// The release, as `bookworm`.
     pub suite: String,
-    /// Where its packages are.
-    pub mirror: url::Url,
     /// The packages; what they depend on comes with them.
     pub packages: Vec<String>,
     /// Packages that others depend on but that stay out: those that only maintainer scripts use.

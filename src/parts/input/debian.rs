@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
 use super::{Made, Workshop};
+use crate::apt;
 use crate::images::compose::Layer;
 use crate::parts::Error;
 use crate::parts::recipe::Debian;
@@ -64,10 +65,9 @@ fn configure(dir: &Utf8Path, archives: &Utf8Path, debian: &Debian) -> Result<(),
     for folder in [&dir.join("etc"), &dir.join("lists/partial"), &dir.join("none/partial"), &archives.join("partial")] {
         fs::create_dir_all(folder).map_err(|source| Error::write(folder, source))?;
     }
-    let source = format!(
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {} main\n",
-        debian.mirror, debian.suite
-    );
+    let archive = apt::archive().ok_or(Error::Archive)?;
+    let source =
+        format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {archive} {} main\n", debian.suite);
     let config = format!(
         r#"Dir "{dir}"; Dir::Etc "{dir}/etc"; Dir::Etc::sourcelist "{dir}/etc/sources.list"; Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::parts "/dev/null"; Dir::Etc::preferencesparts "/dev/null"; Dir::State "{dir}"; Dir::State::lists "{dir}/lists"; Dir::State::status "{dir}/status";
