@@ -12,7 +12,7 @@ Feature: Dashboards in Grafana
   Scenario: The dashboard is there by provisioning
     Then eventually within 20 seconds Grafana has the provisioned dashboard "Istiolab mesh overview"
 
-  @requires(prometheus) @requires(demo)
+  @telemetry @requires(prometheus) @requires(demo)
   Scenario: Panels show the traffic of the mesh
     When "client" in namespace "demo" sends 2 requests to "http://httpbin:8000/status/207"
     Then every request is answered with status 207
