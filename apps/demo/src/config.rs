@@ -1,10 +1,8 @@
 //! What the environment says.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-/// How long a call to another service may take.
-pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
+use crate::client;
 
 /// The settings of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +33,16 @@ impl Config {
                 })
                 .transpose()
         };
+        let backend = set("BACKEND_URL").map(|url| url.trim_end_matches('/').to_owned());
+        if let Some(url) = &backend {
+            client::url(url).map_err(|error| format!("BACKEND_URL={error}"))?;
+        }
         Ok(Self {
+            backend,
             name: set("NAME").unwrap_or_else(|| "demo".to_owned()),
             version: set("VERSION").unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
             listen: address("LISTEN")?.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 8080))),
             control: address("CONTROL_LISTEN")?,
-            backend: set("BACKEND_URL").map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
 }
@@ -63,7 +65,9 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_is_named() {
+    fn a_wrong_value_is_named() {
+        let error = Config::read(|name| (name == "BACKEND_URL").then(|| "backend".to_owned())).expect_err("no URL");
+        assert!(error.starts_with("BACKEND_URL=backend: not"), "{error}");
         let error = Config::read(|name| (name == "LISTEN").then(|| "8080".to_owned())).expect_err("no address");
         assert!(error.starts_with("LISTEN=8080 is not"), "{error}");
     }

@@ -11,6 +11,7 @@
 //!
 //! It needs no file of the image: statically linked, it runs `FROM scratch`.
 
+mod client;
 mod config;
 mod pages;
 mod propagate;
@@ -23,16 +24,13 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::client::Client;
 use crate::config::Config;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::read(|name| std::env::var(name).ok())?;
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(config::CALL_LIMIT)
-        .timeout(config::CALL_LIMIT)
-        .build()?;
+    let client = Client::new();
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         asked_to_end().await;

@@ -9,14 +9,16 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::client::{self, Client};
 use crate::config::Config;
 use crate::propagate::{TRACE_HEADERS, trace_headers};
 
@@ -27,11 +29,11 @@ struct Application {
     name: String,
     version: String,
     backend: Option<String>,
-    client: reqwest::Client,
+    client: Client,
 }
 
 /// The application's routes.
-pub(crate) fn router(config: &Config, client: &reqwest::Client) -> Router {
+pub(crate) fn router(config: &Config, client: &Client) -> Router {
     let application = Arc::new(Application {
         name: config.name.clone(),
         version: config.version.clone(),
@@ -100,24 +102,13 @@ impl Application {
     async fn call(&self, path: &str, headers: &HeaderMap) -> Option<Result<(StatusCode, Value), String>> {
         let url = format!("{}{path}", self.backend.as_ref()?);
         let answer = async {
-            let answer = self.client.get(&url).headers(trace_headers(headers)).send().await?;
-            let status = answer.status();
-            let text = answer.text().await?;
-            Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+            let answer =
+                self.client.send(Method::GET, client::url(&url)?, trace_headers(headers), Bytes::new()).await?;
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            Ok((answer.status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
         };
-        Some(answer.await.map_err(|error: reqwest::Error| chain(&error)))
+        Some(answer.await.map_err(|error: String| format!("{url}: {error}")))
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The headers that a student of meshes looks at; never cookies or credentials.
@@ -145,7 +136,7 @@ mod tests {
         let mut config = Config::read(|_| None).expect("the defaults are valid");
         config.name = name.to_owned();
         config.backend = backend;
-        router(&config, &reqwest::Client::new())
+        router(&config, &Client::new())
     }
 
     async fn ask(router: Router, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {

@@ -11,17 +11,18 @@
 //! - answers [`Report`]
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use crate::pages::chain;
+use crate::client::{self, Client};
 
 /// The most requests of one order.
 const MOST: u32 = 10_000;
@@ -74,21 +75,30 @@ struct Answer {
 }
 
 /// The control port's routes.
-pub(crate) fn router(client: reqwest::Client) -> Router {
-    let ask = async |State(client): State<reqwest::Client>, Query(order): Query<Order>| run(client, order).await;
-    let post = async |State(client): State<reqwest::Client>, Json(order): Json<Order>| run(client, order).await;
+pub(crate) fn router(client: Client) -> Router {
+    let ask = async |State(client): State<Client>, Query(order): Query<Order>| run(client, order).await;
+    let post = async |State(client): State<Client>, Json(order): Json<Order>| run(client, order).await;
     Router::new().route("/send", get(ask).post(post)).route("/healthz", get(async || "ok")).with_state(client)
 }
 
-async fn run(client: reqwest::Client, order: Order) -> Response {
-    let request = match prepare(&client, &order) {
-        Ok(request) => request,
+async fn run(client: Client, order: Order) -> Response {
+    let prepared = match prepare(&order) {
+        Ok(prepared) => prepared,
         Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
-    Json(send(&client, &request, &order).await).into_response()
+    Json(send(&client, &prepared, &order).await).into_response()
 }
 
-fn prepare(client: &reqwest::Client, order: &Order) -> Result<reqwest::Request, String> {
+/// A request that can be sent any number of times.
+#[derive(Clone)]
+struct Prepared {
+    method: Method,
+    url: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+fn prepare(order: &Order) -> Result<Prepared, String> {
     if order.count.is_some_and(|count| count > MOST) {
         return Err(format!("count: at most {MOST} requests at a time"));
     }
@@ -99,15 +109,11 @@ fn prepare(client: &reqwest::Client, order: &Order) -> Result<reqwest::Request, 
         let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|error| format!("header {name}: {error}"))?;
         headers.insert(parsed, HeaderValue::from_str(value).map_err(|error| format!("header {name}: {error}"))?);
     }
-    let request = client.request(method, &order.url).headers(headers);
-    let request = match &order.body {
-        Some(body) => request.body(body.clone()),
-        None => request,
-    };
-    request.build().map_err(|error| format!("url {}: {}", order.url, chain(&error)))
+    let url = client::url(&order.url).map_err(|error| format!("url {error}"))?;
+    Ok(Prepared { method, url, headers, body: Bytes::from(order.body.clone().unwrap_or_default()) })
 }
 
-async fn send(client: &reqwest::Client, request: &reqwest::Request, order: &Order) -> Report {
+async fn send(client: &Client, prepared: &Prepared, order: &Order) -> Report {
     let (count, parallel) = (order.count.unwrap_or(1), order.parallel.unwrap_or(1).clamp(1, 64) as usize);
     let keep = order.keep.unwrap_or(1);
     let begin = Instant::now();
@@ -115,8 +121,8 @@ async fn send(client: &reqwest::Client, request: &reqwest::Request, order: &Orde
     let mut running = JoinSet::new();
     while report.sent < count || !running.is_empty() {
         while report.sent < count && running.len() < parallel {
-            let (client, request) = (client.clone(), request.try_clone());
-            running.spawn(async move { exchange(&client, request).await });
+            let (client, prepared) = (client.clone(), prepared.clone());
+            running.spawn(async move { exchange(&client, prepared).await });
             report.sent += 1;
         }
         match running.join_next().await {
@@ -135,22 +141,17 @@ async fn send(client: &reqwest::Client, request: &reqwest::Request, order: &Orde
     report
 }
 
-async fn exchange(client: &reqwest::Client, request: Option<reqwest::Request>) -> Result<Answer, String> {
-    let request = request.ok_or("a streamed body can't be sent twice")?;
+async fn exchange(client: &Client, prepared: Prepared) -> Result<Answer, String> {
+    let Prepared { method, url, headers, body } = prepared;
     let begin = Instant::now();
-    let answer = client.execute(request).await.map_err(|error| chain(&error))?;
-    let status = answer.status().as_u16();
+    let answer = client.send(method, url, headers, body).await?;
     let headers = answer
-        .headers()
+        .headers
         .iter()
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
-    let body = tokio::time::timeout(Duration::from_secs(10), answer.bytes())
-        .await
-        .map_err(|_| "the body did not end within 10 s".to_owned())?
-        .map_err(|error| chain(&error))?;
-    let body = String::from_utf8_lossy(&body[..body.len().min(KEPT_BODY)]).into_owned();
-    Ok(Answer { status, headers, body, elapsed_ms: begin.elapsed().as_millis() })
+    let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(KEPT_BODY)]).into_owned();
+    Ok(Answer { status: answer.status.as_u16(), headers, body, elapsed_ms: begin.elapsed().as_millis() })
 }
 
 #[cfg(test)]
@@ -165,7 +166,7 @@ mod tests {
 
     async fn target() -> String {
         let config = Config::read(|_| None).expect("the defaults are valid");
-        let router = crate::pages::router(&config, &reqwest::Client::new());
+        let router = crate::pages::router(&config, &Client::new());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -173,7 +174,7 @@ mod tests {
     }
 
     async fn order(request: Request<Body>) -> (u16, Value) {
-        let answer = router(reqwest::Client::new()).oneshot(request).await.expect("infallible");
+        let answer = router(Client::new()).oneshot(request).await.expect("infallible");
         let status = answer.status().as_u16();
         let bytes = to_bytes(answer.into_body(), 1 << 20).await.expect("a body");
         let text = String::from_utf8_lossy(&bytes).into_owned();
