@@ -172,7 +172,7 @@ impl Command {
     /// Runs it to its end.
     ///
     /// # Errors
-    /// Each variant of [`Error`].
+    /// Each variant of [`enum@Error`].
     pub async fn run(self, cancel: &CancellationToken) -> Result<Output, Error> {
         self.run_with(cancel, |_| ()).await
     }
@@ -180,7 +180,7 @@ impl Command {
     /// As [`Command::run`], and shows every line of output, of both streams, to `on_line` as it comes.
     ///
     /// # Errors
-    /// Each variant of [`Error`].
+    /// Each variant of [`enum@Error`].
     pub async fn run_with(
         mut self,
         cancel: &CancellationToken,

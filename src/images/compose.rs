@@ -96,7 +96,7 @@ pub struct Layer {
 /// How the content of a folder or of a tar goes into a layer.
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
-    /// Patterns of what stays out, relative to the folder; see [`matches`].
+    /// Patterns of what stays out, relative to the folder; see [`matches()`].
     pub omit: Vec<String>,
     /// Permission bits of every file, instead of their own; folders are 0755 then.
     pub mode: Option<u32>,

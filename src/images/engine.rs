@@ -148,7 +148,7 @@ pub async fn id(docker: &Docker, name: &str) -> Result<Option<String>, Error> {
 /// digest is computed again on the way.
 ///
 /// # Errors
-/// Each variant of [`Error`] as a failure; an interruption.
+/// Each variant of [`enum@Error`] as a failure; an interruption.
 pub async fn load(
     docker: &Docker,
     store: &Layout,

@@ -27,7 +27,7 @@ const LOCK_LIMIT: Duration = Duration::from_hours(1);
 /// result has all of them, those that others need first.
 ///
 /// # Errors
-/// What stopped the first part that failed, as [`Error`] says; [`crate::error::Kind::Interrupted`] when cancelled.
+/// What stopped the first part that failed, as [`enum@Error`] says; [`crate::error::Kind::Interrupted`] when cancelled.
 /// Parts that were ready before stay, and the next call goes on from there.
 pub async fn build(
     recipes: &Recipes,

@@ -1,6 +1,6 @@
 //! Gherkin scenarios: vocabulary, world, runner, and the record of what they saw.
 //!
-//! A scenario's steps are entries of the [`vocabulary`]; each is done once, or repeated as its
+//! A scenario's steps are entries of the [`mod@vocabulary`]; each is done once, or repeated as its
 //! text says (`eventually within 10 seconds …`). What a step asks and sees is kept on the
 //! scenario's trail, and its end is an event that reports read.
 
