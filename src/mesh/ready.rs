@@ -1,7 +1,7 @@
 //! When the mesh is ready: not when istiod says so, for it does before its webhook serves
 //! (istio/istio#61049), but when a pod sent to the API server comes back injected.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Request;
 use k8s_openapi::api::core::v1::Pod;
@@ -47,10 +47,15 @@ pub async fn webhook(
     injects(api, &limit).await
 }
 
+/// How long istiod must have pushed nothing: it gathers changes for 0.1 s before it pushes them.
+const QUIET: Duration = Duration::from_millis(600);
+
 /// Waits until every proxy that runs is connected to istiod, and warns of rejected configuration.
 ///
 /// A proxy's pod is ready only once it has taken its first clusters and listeners from istiod, so
-/// that waiting for pods before covers what `istioctl proxy-status` calls SYNCED. istiod's own list
+/// that waiting for pods before covers what `istioctl proxy-status` calls SYNCED. What changed last,
+/// the endpoints of the pods that just became ready, is on its way to the other proxies then: it has
+/// arrived when istiod pushes no more. istiod's own list
 /// (`/debug/syncz`) can't be asked for here: it is open only to callers on its own host or with a
 /// mesh token, and the API server's proxy takes tokens away. Its metrics say how many are connected.
 ///
@@ -63,17 +68,22 @@ pub async fn synced(
     cancel: &CancellationToken,
 ) -> Result<(), objects::Error> {
     let limit = Limit::new(deadline, progress, cancel);
+    let mut pushes = (0, Instant::now());
     loop {
         let (running, metrics) = (proxies(api, &limit).await?, metrics(api, &limit).await?);
         let connected = sum(&metrics, "pilot_xds");
         let rejects = sum(&metrics, "pilot_total_xds_rejects");
-        if connected >= running {
+        let count = sum(&metrics, "pilot_xds_pushes");
+        if count != pushes.0 {
+            pushes = (count, Instant::now());
+        }
+        if connected >= running && pushes.1.elapsed() >= QUIET {
             if rejects > 0 {
                 progress.warn(format!("Proxies have rejected configuration of istiod's {rejects} times."));
             }
             return Ok(());
         }
-        let last = format!("{connected} of {running} proxies are connected to istiod");
+        let last = format!("{connected} of {running} proxies are connected to istiod, which has made {count} pushes");
         limit.progress.status(last.clone());
         pause(&limit, "waiting for proxies", last).await?;
     }
