@@ -64,20 +64,10 @@ impl Failure {
         Self { error: Box::new(Context { doing: doing.into(), source: self.error }), ..self }
     }
 
-    /// The error's message followed by its causes, each text once: libraries often repeat a cause
-    /// in the message above it.
+    /// The error's message followed by its causes; see [`causes`].
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![self.error.to_string()];
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !lines.iter().any(|line| line.contains(&text)) {
-                lines.push(text);
-            }
-            cause = error.source();
-        }
-        lines
+        causes(self.error.as_ref())
     }
 }
 
@@ -96,6 +86,22 @@ impl fmt::Display for Failure {
         }
         f.write_str(&text)
     }
+}
+
+/// The message of `error` and those of its causes, each text once: libraries often repeat a cause in
+/// the message above it.
+#[must_use]
+pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut lines = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !lines.iter().any(|line| line.contains(&text)) {
+            lines.push(text);
+        }
+        cause = error.source();
+    }
+    lines
 }
 
 /// What was being done, above the error that stopped it.

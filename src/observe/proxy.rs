@@ -15,6 +15,8 @@ use serde_json::Value;
 
 use super::Error;
 
+use crate::error::causes;
+
 /// How long one exchange may take.
 pub const EXCHANGE_LIMIT: Duration = Duration::from_secs(10);
 /// The largest answer that is read, in bytes.
@@ -162,7 +164,7 @@ impl Service {
         if let Some(sink) = &self.proxy.sink {
             let (status, answer) = match &result {
                 Ok(answer) => (Some(answer.status), answer.text().into_owned()),
-                Err(error) => (None, chain(error)),
+                Err(error) => (None, causes(error).join(": ")),
             };
             sink(Exchange { at, request: request.clone(), sent: body, status, answer, elapsed });
         }
@@ -266,20 +268,6 @@ impl Answer {
     pub fn unexpected(&self, reason: impl Into<String>) -> Error {
         Error::Shape { request: self.request.clone(), reason: reason.into(), body: self.text().into_owned() }
     }
-}
-
-/// An error and its causes in one line, each text once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// At most `limit` bytes of `text`, cut between characters, with a mark where something is missing.

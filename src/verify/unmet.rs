@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::error::causes;
 use crate::observe;
 
 /// Why a step did not pass. A check that is repeated until a deadline tries again after those that
@@ -82,16 +83,7 @@ impl Unmet {
     /// The message and its causes, each text once, a line each.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let more = error.to_string();
-            if !text.contains(&more) {
-                text = format!("{text}\n{more}");
-            }
-            cause = error.source();
-        }
-        text
+        causes(self).join("\n")
     }
 }
 
