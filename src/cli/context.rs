@@ -12,14 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Color, Global, Output};
 use crate::error::{Failure, Kind};
+use crate::lab::project::DEFAULT_LAB;
 use crate::paths::Paths;
 use crate::plan::event::Progress;
 use crate::report::terminal::Verbosity;
 use crate::report::{self, Sinks, Terminal};
 use crate::spec::{self, Lab};
-
-/// The lab that is meant when none is named.
-const DEFAULT_LAB: &str = "scenarios/quickstart.yaml";
 
 /// How long a run that is out of time may take to stop.
 const GRACE: Duration = Duration::from_secs(30);
