@@ -322,9 +322,14 @@ mod tests {
         let error = shell(&script).limit(Duration::from_millis(300)).run(&CancellationToken::new()).await;
         assert!(matches!(error, Err(Error::Deadline { .. })), "{error:?}");
         let pid = fs_err::read_to_string(&file).expect("it was written");
-        // Killed, it is gone or waits for init to look at it.
-        let state = fs_err::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_else(|_| ") Z".into());
-        assert!(state.contains(") Z"), "{state}");
+        // Killed, it is gone or waits for init to look at it, as soon as the kernel gave it its last turn.
+        let state = || fs_err::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_else(|_| ") Z".into());
+        let gone = async {
+            while !state().contains(") Z") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(20), gone).await.is_ok(), "{}", state());
     }
 
     #[tokio::test]
