@@ -1,0 +1,47 @@
+//! What images are read from: a layout, a bundle, a registry. Whoever copies, bundles or serves images
+//! asks for them in this one way.
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use super::digest::Digest;
+use super::layout::Descriptor;
+use super::reference::Reference;
+use crate::error::Failure;
+
+/// The bytes of a blob, as they come. They are not checked: whoever keeps them checks them.
+pub type Stream = BoxStream<'static, Result<Bytes, Failure>>;
+
+/// A manifest or an index, byte for byte as its author wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw {
+    /// What kind it is, as `application/vnd.oci.image.index.v1+json`.
+    pub media_type: String,
+    /// The digest of `bytes`, computed from them.
+    pub digest: Digest,
+    /// Its content.
+    pub bytes: Bytes,
+}
+
+/// Something that holds images.
+pub trait Content: Send + Sync + std::fmt::Debug {
+    /// What it is and where, for messages: `the bundle lab.tar`, `the registry at localhost:5000`.
+    fn describe(&self) -> String;
+
+    /// The manifest or index `digest` of `image`'s repository; without `digest`, the one that the
+    /// reference's own digest or else its tag names. `None` if it is not there.
+    fn manifest<'a>(
+        &'a self,
+        image: &'a Reference,
+        digest: Option<&'a Digest>,
+    ) -> BoxFuture<'a, Result<Option<Raw>, Failure>>;
+
+    /// The bytes of a blob of `image`'s repository from the offset `from` on, which is at most its size.
+    fn blob<'a>(
+        &'a self,
+        image: &'a Reference,
+        blob: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<Stream, Failure>>;
+}
