@@ -48,10 +48,16 @@ pub fn merged(wanted: &Wanted, owner: &str) -> Result<Value, Error> {
     Ok(Value::Object(config))
 }
 
-/// How many nodes there will be, those with a control plane first: the user's own list replaces ours.
-fn counts(wanted: &Wanted) -> (u32, u32) {
-    let Some(theirs) = wanted.config.get("nodes").and_then(Value::as_array) else {
-        return (wanted.control_planes.max(1), wanted.workers);
+/// The image that kind runs as load balancer where there are several control planes. Its program names it;
+/// this must change with the version in `parts/kind/go.mod`.
+pub const LOAD_BALANCER: &str = "docker.io/envoyproxy/envoy:v1.36.2";
+
+/// How many nodes there will be, those with a control plane first: the user's own list in `config` replaces
+/// ours.
+#[must_use]
+pub fn counts(config: &Value, control_planes: u32, workers: u32) -> (u32, u32) {
+    let Some(theirs) = config.get("nodes").and_then(Value::as_array) else {
+        return (control_planes.max(1), workers);
     };
     let workers = theirs.iter().filter(|node| node.get("role").is_some_and(|role| role == "worker")).count();
     let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
@@ -76,7 +82,7 @@ fn ours(wanted: &Wanted) -> Map<String, Value> {
 /// Patches for kubeadm that make our own node image boot in half the time. What each saves, on two
 /// cores, is told in `docs/decisions/006-node-image.md`.
 fn quick(wanted: &Wanted) -> Vec<Value> {
-    let (control_planes, workers) = counts(wanted);
+    let (control_planes, workers) = counts(&wanted.config, wanted.control_planes, wanted.workers);
     // The node image brings CoreDNS in the manifest that kind applies at the end.
     let mut skipped = vec!["preflight", "upload-certs", "kubelet-finalize", "addon/coredns", "show-join-command"];
     if control_planes + workers <= 1 {

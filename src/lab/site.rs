@@ -22,15 +22,15 @@ use crate::plan::event::Progress;
 use crate::spec::{Addon, Application, Lab, Source};
 
 /// The part with the node image, whose version is Kubernetes'.
-const NODE: &str = "node";
+pub(super) const NODE: &str = "node";
 /// The part with a node image that has the images of common labs inside.
 const FULL_NODE: &str = "node-lab";
 /// The part with Istio's images and `istioctl`.
-const ISTIO: &str = "istio";
+pub(super) const ISTIO: &str = "istio";
 /// The part with the `kind` program.
 const KIND: &str = "kind";
 /// The part with the image of the lab's registry.
-const REGISTRY: &str = "registry";
+pub(super) const REGISTRY: &str = "registry";
 
 /// A lab that can be made.
 pub struct Site {
@@ -94,10 +94,14 @@ impl Site {
     }
 
     /// Every object that the lab file names.
-    fn documents(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
         let addons = self.addons.iter().flat_map(|(_, objects)| objects);
         let applications = self.applications.iter().flat_map(|(_, objects)| objects);
-        addons.chain(applications).chain(&self.mesh_objects).map(|object| &object.document)
+        addons.chain(applications).chain(&self.mesh_objects)
+    }
+
+    fn documents(&self) -> impl Iterator<Item = &Value> {
+        self.objects().map(|object| &object.document)
     }
 
     /// The parts that the lab needs, by name.
@@ -105,8 +109,7 @@ impl Site {
         let version =
             |part: &str| recipes.iter().find(|recipe| recipe.name == part).map(|recipe| recipe.version.as_str());
         self.check_version("cluster.kubernetes", &self.lab.cluster.kubernetes, version(NODE))?;
-        let node = if self.standing(recipes).is_empty() { NODE } else { FULL_NODE };
-        let mut wanted = BTreeSet::from([node, KIND, REGISTRY].map(str::to_owned));
+        let mut wanted = BTreeSet::from([self.node_part(recipes), KIND, REGISTRY].map(str::to_owned));
         if let Some(mesh) = &self.lab.mesh {
             self.check_version("mesh.version", &mesh.version, version(ISTIO))?;
             wanted.insert(ISTIO.to_owned());
@@ -118,6 +121,11 @@ impl Site {
             }
         }
         Ok(wanted.into_iter().collect())
+    }
+
+    /// The part with the node image that the lab runs on.
+    pub(super) fn node_part(&self, recipes: &Recipes) -> &'static str {
+        if self.standing(recipes).is_empty() { NODE } else { FULL_NODE }
     }
 
     /// The images that stand in the full node image, if it has all that the lab needs. One that is
@@ -147,16 +155,24 @@ impl Site {
             .hint(format!("Write `{field}` as a version that `istiolab images list` shows.")))
     }
 
+    /// The project's recipes.
+    ///
+    /// # Errors
+    /// [`Kind::BadInput`] for recipes that are wrong, and for labs that are not made from parts.
+    pub(super) fn recipes(&self) -> Result<Recipes, Failure> {
+        if self.lab.images.source == Source::Registry {
+            let message = format!("{}: `images.source: registry` is not there yet", self.lab.file);
+            return Err(Failure::new(Kind::BadInput, message).hint("Write `source: parts`, or leave it out."));
+        }
+        Recipes::load(self.project.join("parts")).map_err(Failure::from)
+    }
+
     /// Builds what is missing of the parts that the lab needs.
     ///
     /// # Errors
     /// Those of [`parts::build`]; [`Kind::BadInput`] for versions that no recipe makes.
     pub async fn stock(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Stock, Failure> {
-        if self.lab.images.source == Source::Registry {
-            let message = format!("{}: `images.source: registry` is not there yet", self.lab.file);
-            return Err(Failure::new(Kind::BadInput, message).hint("Write `source: parts`, or leave it out."));
-        }
-        let recipes = Recipes::load(self.project.join("parts")).map_err(Failure::from)?;
+        let recipes = self.recipes()?;
         let wanted = self.wanted(&recipes)?;
         let built = parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?;
         let part = |name: &str| {
@@ -194,7 +210,7 @@ impl Site {
             .filter(|image| needed.contains(&image.name) || in_mesh(&image.name));
         Ok(Stock {
             store: Layout::open(self.paths.cache.join("images")).map_err(Failure::from)?,
-            node: image(if standing.is_empty() { NODE } else { FULL_NODE })?,
+            node: image(self.node_part(&recipes))?,
             standing,
             registry: image(REGISTRY)?,
             kind: file(KIND, "kind")?,

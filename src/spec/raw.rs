@@ -105,6 +105,8 @@ impl Default for Nodes {
 pub(super) struct Images {
     /// The source.
     pub(super) source: Source,
+    /// Other places that have an image with the very same digest, by the reference that objects use; asked in this order when its own registry does not answer.
+    pub(super) alternates: BTreeMap<String, Vec<String>>,
 }
 
 /// Where container images come from.

@@ -6,7 +6,7 @@ use std::io;
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
-use super::check::{Finding, Unmet};
+use super::check::Unmet;
 use super::references::Place;
 use crate::error::{Failure, Kind};
 use crate::images::digest::Digest;
@@ -98,9 +98,9 @@ pub enum Error {
     /// The lock does not say what every image is, and nothing may be asked.
     #[error("the lock does not say what {} image{} of the lab {}{}", .0.len(), plural(.0.len()), are(.0.len()), lines(.0))]
     Frozen(Vec<Unmet>),
-    /// The lock and the lab do not agree.
-    #[error("the lock and the lab do not agree in {} point{}", .0.len(), plural(.0.len()))]
-    Check(Vec<Finding>),
+    /// The lock and the lab do not agree, in so many points.
+    #[error("the lock and the lab do not agree in {} point{}", .0, plural(*.0))]
+    Check(usize),
     /// A file of another tool that can't be taken over.
     #[error("{path}: {message}")]
     Import {
