@@ -10,12 +10,14 @@ use tokio_util::sync::CancellationToken;
 use super::references;
 use super::site::Site;
 use crate::error::{Failure, Kind};
+use crate::images::content::Content;
 use crate::images::digest::Digest;
-use crate::images::layout::{Descriptor, ImageManifest, Layout};
+use crate::images::layout::{self, Descriptor, Layout};
 use crate::images::lock::check::{self, Fault, Finding};
+use crate::images::lock::describe::{describe, descriptor};
 use crate::images::lock::imgpkg::Imported;
 use crate::images::lock::resolve::{Resolved, Wish, resolve};
-use crate::images::lock::{self, Entry, Lock, Part, Platform, References, Upstream, file};
+use crate::images::lock::{self, Entry, Lock, Part, References, Upstream, file};
 use crate::images::reference::Reference;
 use crate::parts::{self, Recipe, Recipes};
 use crate::plan::event::Progress;
@@ -274,7 +276,7 @@ impl<'a> Subject<'a> {
                 match found.get(&recipe.name).and_then(|found| Some((found, found.images.get(&image.to_string())?))) {
                     Some((found, root)) => {
                         let part = Part { made_of: found.made_of.clone(), ..part };
-                        Entry { part: Some(part), ..stored(&store, root)? }
+                        Entry { part: Some(part), ..stored(&store, image, root).await? }
                     }
                     None => match before.images.get(image) {
                         Some(entry) if entry.part.as_ref().is_some_and(|known| known.version == part.version) => {
@@ -290,25 +292,11 @@ impl<'a> Subject<'a> {
 }
 
 /// An image of the store.
-fn stored(store: &Layout, root: &Descriptor) -> Result<Entry, Failure> {
-    #[derive(serde::Deserialize)]
-    struct Runs {
-        os: String,
-        architecture: String,
-    }
-    let manifest: ImageManifest = store.manifest(&root.digest).map_err(Failure::from)?;
-    let config = store.read(&manifest.config.digest).map_err(Failure::from)?;
-    let Runs { os, architecture } = serde_json::from_slice(&config).map_err(|error| {
-        Failure::new(Kind::Unexpected, error).context(format!("reading the configuration of the image {}", root.digest))
-    })?;
-    let plain = |blob: &Descriptor| Descriptor::new(&blob.media_type, blob.digest, blob.size);
-    let platform = Platform {
-        manifest: plain(root),
-        config: plain(&manifest.config),
-        layers: manifest.layers.iter().map(plain).collect(),
-    };
-    let platforms = [(format!("{os}/{architecture}"), platform)].into();
-    Ok(Entry { root: Some(plain(root)), platforms, ..Entry::default() })
+async fn stored(store: &Layout, image: &Reference, root: &Descriptor) -> Result<Entry, Failure> {
+    let raw = Content::manifest(store, image, Some(&root.digest)).await?;
+    let raw = raw.ok_or_else(|| layout::Error::Missing { dir: store.dir().to_owned(), digest: root.digest })?;
+    let platforms = describe(store, image, &raw, &[]).await?;
+    Ok(Entry { root: Some(descriptor(&raw)), platforms, ..Entry::default() })
 }
 
 fn row(image: &Reference, entry: &Entry, before: Option<&Entry>) -> Row {
@@ -335,9 +323,10 @@ pub fn unresolved(mut failures: Vec<Failure>) -> Option<Failure> {
         return failures.pop();
     }
     let kind = failures.iter().map(|failure| failure.kind).max_by_key(|kind| kind.code())?;
-    let lines: String =
-        failures.iter().map(|failure| format!("\n  {}", failure.lines().join(": ").replace('\n', "\n  "))).collect();
-    let message = format!("{} images can't be resolved; the others are in the lock{lines}", failures.len());
+    let one = |failure: &Failure| failure.lines().join(": ").replace('\n', "\n  ");
+    let lines: Vec<String> = failures.iter().map(one).collect();
+    let lines = lines.join("\n  ");
+    let message = format!("{} images can't be resolved; the others are in the lock\n  {lines}", failures.len());
     let mut hints: Vec<String> = failures.into_iter().flat_map(|failure| failure.hints).collect();
     hints.sort();
     hints.dedup();

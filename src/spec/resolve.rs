@@ -25,7 +25,7 @@ pub(super) fn resolve(root: &Node, path: &Utf8Path) -> Option<Lab> {
         file: path.to_owned(),
         dir: dir.to_owned(),
         cluster: cluster(section(root, "cluster")?),
-        images: images(section(root, "images")?)?,
+        images: images(&section(root, "images")?)?,
         registry: Registry { port: registry.port },
         mesh: mesh.map(|raw| resolved_mesh(raw, dir)),
         addons: list(root, "addons", |raw| addon(raw, dir))?,
@@ -59,7 +59,7 @@ fn cluster(raw: raw::Cluster) -> Cluster {
     }
 }
 
-fn images(raw: raw::Images) -> Option<Images> {
+fn images(raw: &raw::Images) -> Option<Images> {
     let reference = |text: &str| text.parse::<Reference>().ok().map(Reference::complete);
     let alternates = raw.alternates.iter().map(|(image, places)| {
         Some((reference(image)?, places.iter().map(|place| reference(place)).collect::<Option<Vec<_>>>()?))

@@ -9,5 +9,6 @@ mod cluster;
 mod doctor;
 mod fixture;
 mod load;
+mod lock;
 mod push;
 mod registry;

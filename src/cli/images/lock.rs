@@ -10,14 +10,16 @@ use super::super::Context;
 use super::super::context::write;
 use crate::error::{Failure, Kind};
 use crate::images::lock::check::Finding;
-use crate::images::lock::{Error, file, imgpkg};
+use crate::images::lock::{Error, Upstream, file, imgpkg};
 use crate::images::reference::Reference;
+use crate::images::registry::{Access, Upstreams};
 use crate::lab::lock::{self as lab, Locked, Options, Row, State};
 use crate::lab::site::Site;
 use crate::plan::event::Progress;
 
 /// Record which bytes every image of the lab is, in `images.lock` beside the lab file.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Change nothing: tell what the lock and the lab do not agree in, and fail if there is anything.
     #[arg(long)]
@@ -82,7 +84,7 @@ impl Args {
             platforms: self.platform,
             imported,
         };
-        let upstream = upstream(context)?;
+        let upstream = upstream();
         let work =
             |progress| async move { lab::make(&site, &path, &options, &upstream, &progress, &context.cancel).await };
         let locked = context.report(None, work).await?;
@@ -91,8 +93,8 @@ impl Args {
     }
 
     async fn compare(&self, context: &Context, site: &Site, path: &Utf8Path) -> Result<(), Failure> {
-        let upstream = if self.offline { None } else { Some(upstream(context)?) };
-        let asked = upstream.as_ref().map(|upstream| upstream as &dyn crate::images::lock::Upstream);
+        let upstream = if self.offline { None } else { Some(upstream()) };
+        let asked = upstream.as_ref().map(|upstream| upstream as &dyn Upstream);
         let work = |progress| async move { lab::compare(site, path, asked, &progress, &context.cancel).await };
         let findings = context.report(None, work).await?;
         let text = if findings.is_empty() {
@@ -168,7 +170,8 @@ fn made_table(locked: &Locked) -> String {
         // Writing to a string can't fail.
         let _ = writeln!(text, "{:<width$}  {digest:<19}  {size:>9}  {from:<22}  {state}", row.image.to_string());
     }
-    let inside = locked.inside.len();
+    let pulled = |image: &Reference| locked.images.iter().any(|row| row.image == *image);
+    let inside = locked.inside.keys().filter(|image| !pulled(image)).count();
     if inside > 0 {
         let _ = writeln!(text, "{inside} more are inside the node image and never pulled (-o json names them).");
     }
@@ -177,38 +180,9 @@ fn made_table(locked: &Locked) -> String {
     text
 }
 
-fn upstream(context: &Context) -> Result<Nobody, Failure> {
-    let _ = context;
-    Ok(Nobody)
-}
-
-#[derive(Debug)]
-struct Nobody;
-impl crate::images::content::Content for Nobody {
-    fn describe(&self) -> String {
-        "nobody".to_owned()
-    }
-    fn manifest<'a>(
-        &'a self,
-        _: &'a Reference,
-        _: Option<&'a crate::images::digest::Digest>,
-    ) -> futures::future::BoxFuture<'a, Result<Option<crate::images::content::Raw>, Failure>> {
-        Box::pin(async { Err(Failure::new(Kind::Unavailable, "not there yet")) })
-    }
-    fn blob<'a>(
-        &'a self,
-        _: &'a Reference,
-        _: &'a crate::images::layout::Descriptor,
-        _: u64,
-    ) -> futures::future::BoxFuture<'a, Result<crate::images::content::Stream, Failure>> {
-        Box::pin(async { Err(Failure::new(Kind::Unavailable, "not there yet")) })
-    }
-}
-impl crate::images::lock::Upstream for Nobody {
-    fn current<'a>(
-        &'a self,
-        _: &'a Reference,
-    ) -> futures::future::BoxFuture<'a, Result<Option<crate::images::digest::Digest>, Failure>> {
-        Box::pin(async { Err(Failure::new(Kind::Unavailable, "not there yet")) })
-    }
+/// The registries, reached with the credentials that Docker's programs use.
+fn upstream() -> Upstreams {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
+    let folder = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")));
+    Upstreams::new(Access { docker_config: folder.map(|folder| folder.join("config.json")), ..Access::default() })
 }

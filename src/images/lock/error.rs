@@ -49,7 +49,7 @@ pub enum Error {
     #[error("{image} can't be resolved{}", asked(.tried))]
     Nowhere {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// Who was asked, in this order.
         tried: Vec<Tried>,
     },
@@ -57,9 +57,9 @@ pub enum Error {
     #[error("{image} can't be resolved: nobody has recorded its digest, and only the alternate {alternate} has it{}", asked(.tried))]
     Untrusted {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// Who has something of that name.
-        alternate: Reference,
+        alternate: Box<Reference>,
         /// Who was asked before.
         tried: Vec<Tried>,
     },
@@ -67,9 +67,9 @@ pub enum Error {
     #[error("the alternate {alternate} does not have {image} as {digest}{}", instead(.found.as_ref()))]
     Differs {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// The alternate.
-        alternate: Reference,
+        alternate: Box<Reference>,
         /// What the image is.
         digest: Digest,
         /// What the alternate has under its tag.
@@ -79,7 +79,7 @@ pub enum Error {
     #[error("{origin} answered with {found} where {image} was asked for as {digest}")]
     Mismatch {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// Who answered.
         origin: String,
         /// What was asked for.
@@ -91,7 +91,7 @@ pub enum Error {
     #[error("{image} can't be locked: {why}")]
     Manifest {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// What is wrong.
         why: String,
     },
