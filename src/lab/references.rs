@@ -119,3 +119,6 @@ impl Found<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
