@@ -118,6 +118,14 @@ fn quick(wanted: &Wanted) -> Vec<Value> {
     } else {
         json!({"unsafe-no-fsync": "true"})
     };
+    let mut init = json!({"kind": "InitConfiguration", "skipPhases": skipped});
+    let mut join = Vec::new();
+    if control_planes > 1 && workers == 0 {
+        // kind itself lets workloads onto a control plane only if it is alone.
+        let registration = json!({"taints": []});
+        init["nodeRegistration"] = registration.clone();
+        join.push(json!({"kind": "JoinConfiguration", "nodeRegistration": registration}));
+    }
     let patches = [
         json!({
             "kind": "ClusterConfiguration",
@@ -126,10 +134,10 @@ fn quick(wanted: &Wanted) -> Vec<Value> {
             "scheduler": {"extraArgs": client},
             "etcd": {"local": {"extraArgs": etcd}},
         }),
-        json!({"kind": "InitConfiguration", "skipPhases": skipped}),
+        init,
         json!({"kind": "KubeProxyConfiguration", "iptables": {"minSyncPeriod": "100ms"}}),
     ];
-    patches.into_iter().map(|patch| Value::String(patch.to_string())).collect()
+    patches.into_iter().chain(join).map(|patch| Value::String(patch.to_string())).collect()
 }
 
 fn merge(ours: &mut Map<String, Value>, theirs: &Map<String, Value>) {
@@ -186,6 +194,15 @@ pub(super) mod tests {
         assert!(!skipped(&Wanted { workers: 1, ..wanted() }).contains(&"bootstrap-token".to_owned()));
         let theirs = json!({"nodes": [{"role": "control-plane"}, {"role": "worker"}]});
         assert!(!skipped(&with(theirs)).contains(&"bootstrap-token".to_owned()));
+    }
+
+    #[test]
+    fn control_planes_without_workers_carry_workloads() {
+        let patches = |wanted: &Wanted| merged(wanted, "abc").expect("valid")["kubeadmConfigPatches"].to_string();
+        assert!(!patches(&wanted()).contains("taints"));
+        assert!(!patches(&Wanted { control_planes: 3, workers: 1, ..wanted() }).contains("taints"));
+        let three = patches(&Wanted { control_planes: 3, ..wanted() });
+        assert_eq!(three.matches("taints").count(), 2, "{three}");
     }
 
     #[test]
