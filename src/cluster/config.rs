@@ -62,7 +62,8 @@ fn fits_own_network(config: &Map<String, Value>) -> Result<(), Error> {
         ("disableDefaultCNI", json!(true)),
     ] {
         if let Some(value) = networking.get(field).filter(|value| **value != only) {
-            let why = format!("`networking.{field}` is {value}, but istiolab's own node image has {only}: leave it out");
+            let why =
+                format!("`networking.{field}` is {value}, but istiolab's own node image has {only}: leave it out");
             return Err(Error::Config(why));
         }
     }

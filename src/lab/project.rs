@@ -17,7 +17,8 @@ pub fn root(start: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
     let sources = Utf8Path::new(paths::SOURCES);
     let is_project = |folder: &&Utf8Path| folder.join("parts/base/part.yaml").is_file();
     start.ancestors().chain([sources]).find(is_project).map(Utf8Path::to_owned).ok_or_else(|| {
-        let text = format!("neither `{start}` nor a folder above it has recipes in a folder `parts`, nor has {sources}");
+        let text =
+            format!("neither `{start}` nor a folder above it has recipes in a folder `parts`, nor has {sources}");
         Failure::new(Kind::BadInput, text)
             .hint("Keep a checkout of istiolab where this program was built, or lab files inside one.")
     })

@@ -139,7 +139,8 @@ impl<'a> Facts<'a> {
                 let hint = format!("{near}known: {}; any other needs `objects`", super::ADDONS.join(", "));
                 self.problem(at, format!("unknown add-on `{name}`"), hint);
             } else if own_objects(self.dir, name).is_none() {
-                let message = format!("no folder manifests/addons/{name} beside the lab file, above it or in {}", paths::SOURCES);
+                let message =
+                    format!("no folder manifests/addons/{name} beside the lab file, above it or in {}", paths::SOURCES);
                 self.problem(at, message, "give the add-on `objects`");
             }
         }
