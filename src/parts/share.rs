@@ -24,7 +24,7 @@ use crate::plan::event::Progress;
 use crate::plan::graph::interrupted;
 
 /// Where artifacts are, whatever mirror has them.
-pub const REPOSITORY: &str = "istiolab.local/parts";
+const REPOSITORY: &str = "istiolab.local/parts";
 /// The media type of an artifact's configuration.
 const PART: &str = "application/vnd.istiolab.part.v1+json";
 /// The media type of what came out, whatever it is.
@@ -198,7 +198,9 @@ async fn bring(
         let mut pieces = from.blob(reference, &blob, 0).await?;
         while let Some(piece) = pieces.try_next().await? {
             let written = writer.write_all(&piece);
-            written.map_err(|source| Failure::new(Kind::Unexpected, source).context(format!("writing to {}", layout.dir())))?;
+            written.map_err(|source| {
+                Failure::new(Kind::Unexpected, source).context(format!("writing to {}", layout.dir()))
+            })?;
         }
         let (found, _) = writer.finish()?;
         if found != blob.digest {
