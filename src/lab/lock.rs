@@ -270,7 +270,8 @@ impl<'a> Subject<'a> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let found = parts::found(&self.recipes, &names, &self.site.paths, cancel).await?;
+        let fetched_first = self.site.fetches();
+        let found = parts::found(&self.recipes, &names, fetched_first, &self.site.paths, cancel).await?;
         let store = Layout::open(self.site.paths.cache.join("images")).map_err(Failure::from)?;
         let mut entries = BTreeMap::new();
         for (image, recipe) in wanted {

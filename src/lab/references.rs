@@ -5,8 +5,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::demand;
-use super::site::{ISTIO, NODE, REGISTRY, Site};
-use crate::cluster::config::{LOAD_BALANCER, counts};
+use super::site::{ISTIO, LOAD_BALANCER, NODE, REGISTRY, Site};
 use crate::error::{Failure, Kind};
 use crate::images::lock::{Error, Place, References};
 use crate::images::reference::{self, Reference};
@@ -15,7 +14,8 @@ use crate::objects::Object;
 use crate::parts::{self, Recipe, Recipes};
 use crate::plan::event::Progress;
 
-/// Reads them. For a lab with a mesh its objects are rendered, for which `istioctl` is built unless it is there.
+/// Reads them. For a lab with a mesh its objects are rendered, for which `istioctl` is fetched or built
+/// unless it is there.
 ///
 /// # Errors
 /// [`Error::References`] with every text that is no reference; what building and rendering fail with.
@@ -28,7 +28,7 @@ pub async fn read(
     let rendered = match &site.lab.mesh {
         None => None,
         Some(mesh) => {
-            let built = parts::build(recipes, &[ISTIO.to_owned()], &site.paths, progress, cancel).await?;
+            let built = site.built(recipes, &[ISTIO.to_owned()], progress, cancel).await?;
             let istio = built.iter().find(|part| part.name == ISTIO);
             let istioctl = istio.and_then(|part| Some((part.files.get("istioctl")?, &part.version)));
             let (istioctl, version) = istioctl
@@ -98,9 +98,8 @@ impl Found<'_> {
                 self.lab(&format!("`cluster.config.nodes[{index}].image`"), image);
             }
         }
-        let (control_planes, _) = counts(&cluster.config, cluster.nodes.control_planes, cluster.nodes.workers);
-        if control_planes > 1 {
-            self.lab("kind's load balancer, for there are several control planes", LOAD_BALANCER);
+        if let Some(image) = part(LOAD_BALANCER).and_then(image).filter(|_| self.site.has_load_balancer()) {
+            self.lab("kind's load balancer, for there are several control planes", &image);
         }
         if let Some(registry) = part(REGISTRY).and_then(image) {
             self.lab("the lab's registry", &registry);

@@ -60,6 +60,8 @@ pub struct Nodes {
 pub struct Images {
     /// The source.
     pub source: Source,
+    /// A registry that has what labs are made of, as `registry.example.com/istiolab`.
+    pub registry: Option<String>,
     /// Other places that have the very same image, in the order in which they are asked. References are
     /// complete ([`Reference::complete`]).
     pub alternates: BTreeMap<Reference, Vec<Reference>>,

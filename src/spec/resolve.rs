@@ -64,7 +64,7 @@ fn images(raw: &raw::Images) -> Option<Images> {
     let alternates = raw.alternates.iter().map(|(image, places)| {
         Some((reference(image)?, places.iter().map(|place| reference(place)).collect::<Option<Vec<_>>>()?))
     });
-    Some(Images { source: raw.source, alternates: alternates.collect::<Option<_>>()? })
+    Some(Images { source: raw.source, registry: raw.registry.clone(), alternates: alternates.collect::<Option<_>>()? })
 }
 
 fn resolved_mesh(raw: raw::Mesh, dir: &Utf8Path) -> Mesh {

@@ -12,7 +12,7 @@ use crate::error::{Failure, Kind};
 use crate::images::lock::check::Finding;
 use crate::images::lock::{Error, Upstream, file, imgpkg};
 use crate::images::reference::Reference;
-use crate::images::registry::{Access, Upstreams};
+use crate::images::registry::Upstreams;
 use crate::lab::lock::{self as lab, Locked, Options, Row, State};
 use crate::lab::site::Site;
 use crate::parts;
@@ -60,7 +60,7 @@ enum Form {
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let site = Site::open(context.lab()?, &context.paths)?;
+        let site = Site::open(context.lab()?, &context.paths, context.access())?;
         let path = self.lock.clone().unwrap_or_else(|| beside(&site));
         if self.export == Some(Form::Imgpkg) {
             return export(context, &path).await;
@@ -85,7 +85,7 @@ impl Args {
             platforms: self.platform,
             imported,
         };
-        let upstream = upstream();
+        let upstream = Upstreams::new(context.access());
         let work =
             |progress| async move { lab::make(&site, &path, &options, &upstream, &progress, &context.cancel).await };
         let locked = context.report(None, work).await?;
@@ -94,7 +94,7 @@ impl Args {
     }
 
     async fn compare(&self, context: &Context, site: &Site, path: &Utf8Path) -> Result<(), Failure> {
-        let upstream = if self.offline { None } else { Some(upstream()) };
+        let upstream = if self.offline { None } else { Some(Upstreams::new(context.access())) };
         let asked = upstream.as_ref().map(|upstream| upstream as &dyn Upstream);
         let work = |progress| async move { lab::compare(site, path, asked, &progress, &context.cancel).await };
         let findings = context.report(None, work).await?;
@@ -182,11 +182,4 @@ fn made_table(locked: &Locked) -> String {
     let written = if locked.changed { "written" } else { "as it was" };
     let _ = writeln!(text, "{}: {written}", short(&locked.file));
     text
-}
-
-/// The registries, reached with the credentials that Docker's programs use.
-fn upstream() -> Upstreams {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
-    let folder = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")));
-    Upstreams::new(Access { docker_config: folder.map(|folder| folder.join("config.json")), ..Access::default() })
 }
