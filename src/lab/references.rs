@@ -11,7 +11,7 @@ use crate::images::lock::{Error, Place, References};
 use crate::images::reference::{self, Reference};
 use crate::mesh::{self, Rendered};
 use crate::objects::Object;
-use crate::parts::{self, Recipe, Recipes};
+use crate::parts::{Recipe, Recipes};
 use crate::plan::event::Progress;
 
 /// Reads them. For a lab with a mesh its objects are rendered, for which `istioctl` is fetched or built
