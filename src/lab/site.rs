@@ -205,6 +205,31 @@ impl Site {
         }
     }
 
+    /// The parts that were built or fetched before.
+    async fn here(
+        &self,
+        recipes: &Recipes,
+        wanted: &[String],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Built>, Failure> {
+        let mut there = parts::found(recipes, wanted, self.fetches(), &self.paths, cancel).await?;
+        let missing: Vec<&str> = wanted.iter().map(String::as_str).filter(|part| !there.contains_key(*part)).collect();
+        if !missing.is_empty() {
+            let text = format!("these parts are not built, and nothing may be fetched: {}", missing.join(", "));
+            return Err(Failure::new(Kind::Refused, text)
+                .hint("Give a bundle that has them (--bundle), or build them first: `istiolab images build`."));
+        }
+        // Another version of a part may have had the names meanwhile.
+        let images: Vec<_> = there.values().flat_map(|found| found.images.clone()).collect();
+        Layout::open(self.paths.cache.join("images"))?.name(&images)?;
+        Ok(wanted.iter().filter_map(|part| there.remove(part)).map(|found| found.built).collect())
+    }
+
+    /// Whether the lab file names a registry that parts come from.
+    pub(super) fn fetches(&self) -> bool {
+        self.lab.images.registry.is_some() && self.lab.images.source != Source::Parts
+    }
+
     /// The parts from the registry that the lab file names; `None` if they are to be built.
     async fn fetch(
         &self,
@@ -213,10 +238,7 @@ impl Site {
         progress: &Progress,
         cancel: &CancellationToken,
     ) -> Result<Option<Vec<Built>>, Failure> {
-        let Some(registry) = self.lab.images.registry.as_ref().filter(|_| self.lab.images.source != Source::Parts)
-        else {
-            return Ok(None);
-        };
+        let Some(registry) = self.lab.images.registry.as_ref().filter(|_| self.fetches()) else { return Ok(None) };
         let mirror = Mirror::at(registry, &self.access)?;
         let must = self.lab.images.source == Source::Registry;
         if let Err(error) = mirror.client().ping().await {
@@ -252,6 +274,20 @@ impl Site {
         Recipes::load(self.project.join("parts")).map_err(Failure::from)
     }
 
+    /// The parts called `wanted`, fetched or built as the lab file says.
+    pub(super) async fn built(
+        &self,
+        recipes: &Recipes,
+        wanted: &[String],
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Built>, Failure> {
+        match self.fetch(recipes, wanted, progress, cancel).await? {
+            Some(fetched) => Ok(fetched),
+            None => parts::build(recipes, wanted, &self.paths, progress, cancel).await,
+        }
+    }
+
     /// Fetches or builds what is missing of the parts that the lab needs.
     ///
     /// # Errors
@@ -266,23 +302,8 @@ impl Site {
         let wanted = self.wanted(&recipes)?;
         let built = match supply {
             Supply::Given(content) => self.given(content.as_ref(), &recipes, &wanted, progress, cancel).await?,
-            Supply::Open => match self.fetch(&recipes, &wanted, progress, cancel).await? {
-                Some(fetched) => fetched,
-                None => parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?,
-            },
-            Supply::Here => {
-                let there = parts::found(&recipes, &wanted, &self.paths, cancel).await?;
-                let missing: Vec<&str> =
-                    wanted.iter().map(String::as_str).filter(|part| !there.contains_key(*part)).collect();
-                if !missing.is_empty() {
-                    let text = format!("these parts are not built, and nothing may be fetched: {}", missing.join(", "));
-                    return Err(Failure::new(Kind::Refused, text).hint(
-                        "Give a bundle that has them (--bundle), or build them first: `istiolab images build`.",
-                    ));
-                }
-                // All are there: nothing is built.
-                parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?
-            }
+            Supply::Open => self.built(&recipes, &wanted, progress, cancel).await?,
+            Supply::Here => self.here(&recipes, &wanted, cancel).await?,
         };
         let part = |name: &str| {
             built
