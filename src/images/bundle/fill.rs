@@ -49,7 +49,7 @@ pub(super) async fn fill(work: &Work<'_>, slot: Slot) -> Result<(), Failure> {
 async fn finished(work: &Work<'_>, slot: &Slot) -> Result<bool, Failure> {
     let (file, head, offset) = (Arc::clone(&work.file), slot.head, slot.offset);
     let blob = slot.wanted.blob.clone();
-    let looked = tokio::task::spawn_blocking(move || {
+    let looked = work.writers.spawn_blocking(move || {
         let mut there = [0; BLOCK as usize];
         let whole = file.read_exact_at(&mut there, offset).is_ok()
             && there == head
@@ -80,7 +80,7 @@ async fn copy(work: &Work<'_>, slot: &Slot, place: &Reference) -> Result<(), Fai
     let opened = tokio::time::timeout(STALL, work.source.blob(place, blob, 0)).await;
     let mut stream = opened.map_err(|_| stalled())??;
     let (sender, receiver) = mpsc::channel(QUEUED);
-    let writer = tokio::task::spawn_blocking({
+    let writer = work.writers.spawn_blocking({
         let (file, at) = (Arc::clone(&work.file), slot.offset + BLOCK);
         move || write(&file, at, receiver)
     });

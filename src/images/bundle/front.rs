@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use super::delta::Delta;
 use super::names::CONTAINERD_NAME;
-use super::{Error, record};
+use super::Error;
 use crate::images::digest::Digest;
 use crate::images::layout::{Descriptor, ImageIndex, REF_NAME};
-use crate::images::lock::Lock;
+use crate::images::lock::{self, Lock};
 
 /// The file that marks an image layout.
 pub(super) const MARKER: &str = "oci-layout";
 /// The file that names the images.
 pub(super) const INDEX_FILE: &str = "index.json";
 /// The file that says which bytes each image is.
-pub(super) const LOCK_FILE: &str = "images.lock";
+pub(super) const LOCK_FILE: &str = lock::FILE;
 /// The file that says what is in an older bundle.
 pub(super) const DELTA_FILE: &str = "delta.json";
 /// The folder of blobs.
@@ -40,12 +40,7 @@ pub(super) fn files(lock: &Lock, delta: Option<&Delta>) -> Result<Vec<(&'static 
 
 /// The lock as it stands in a bundle.
 pub(super) fn lock_text(lock: &Lock) -> Result<Vec<u8>, Error> {
-    Ok(record::write(lock))
-}
-
-/// Reads the lock of a bundle.
-pub(super) fn read_lock(bytes: &[u8]) -> Result<Lock, String> {
-    record::read(bytes)
+    Ok(lock::file::text(lock)?.into_bytes())
 }
 
 fn text(value: &Value) -> Vec<u8> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::manifest::{MOST_MANIFEST, Parsed, is_index};
 use super::Error;
+use super::manifest::{MOST_MANIFEST, Parsed};
 use crate::error::Failure;
 use crate::images::content::{Content, Raw};
 use crate::images::digest::Digest;
@@ -16,8 +16,6 @@ use crate::images::reference::Reference;
 
 /// How many images are asked for at once.
 const AT_ONCE: usize = 8;
-/// How deep indexes may be within indexes.
-const DEEPEST: u32 = 4;
 
 /// A blob to bring, and where it can be had.
 #[derive(Clone, Debug)]
@@ -59,50 +57,36 @@ pub(super) async fn gather(lock: &Lock, source: &dyn Content) -> Result<Gathered
     Ok(all)
 }
 
-/// The root of an image and the manifests of its platforms, with the indexes between them.
+/// The root of an image and the manifests of its platforms.
 async fn manifests(source: &dyn Content, image: &Reference, entry: &Entry) -> Result<Vec<Raw>, Failure> {
     let disagrees = |why: String| Failure::from(Error::Disagrees { image: image.clone(), why });
     let Some(root) = &entry.root else {
         return Err(Error::Unresolved { images: vec![image.clone()] }.into());
     };
-    let mut wanted: BTreeMap<Digest, &Platform> =
-        entry.platforms.values().map(|platform| (platform.manifest.digest, platform)).collect();
-    let mut found = Vec::new();
-    let mut level = vec![root.clone()];
-    for _ in 0..DEEPEST {
-        let mut below = Vec::new();
-        for descriptor in level {
-            let raw = read(source, image, entry, &descriptor).await?;
-            let parsed = Parsed::read(&raw.bytes);
-            match parsed.ok_or_else(|| disagrees(format!("{} is neither an image nor an index", raw.digest)))? {
-                Parsed::Index { children, .. } => below.extend(
-                    children
-                        .into_iter()
-                        .filter(|child| is_index(&child.media_type) || wanted.contains_key(&child.digest)),
-                ),
-                Parsed::Image { config, layers, .. } => {
-                    let platform = wanted.remove(&raw.digest);
-                    let blobs = std::iter::once(&*config).chain(&layers).map(|blob| (blob.digest, blob.size));
-                    let same = |platform: &Platform| platform.blobs().map(|blob| (blob.digest, blob.size)).eq(blobs);
-                    if !platform.is_some_and(same) {
-                        return Err(disagrees(format!("its manifest {} does not say what the lock says", raw.digest)));
-                    }
-                }
-            }
-            found.push(raw);
+    let mut found = vec![read(source, image, entry, root).await?];
+    let listed: Vec<Digest> = match Parsed::read(&found[0].bytes) {
+        Some(Parsed::Index { children, .. }) => children.iter().map(|child| child.digest).collect(),
+        Some(Parsed::Image { .. }) => vec![root.digest],
+        None => return Err(disagrees(format!("{} is neither an image nor an index", root.digest))),
+    };
+    for platform in entry.platforms.values() {
+        let digest = platform.manifest.digest;
+        if !listed.contains(&digest) {
+            return Err(disagrees(format!("{} does not list the manifest {digest} that the lock has", root.digest)));
         }
-        below.sort_by_key(|child| child.digest);
-        below.dedup_by_key(|child| child.digest);
-        level = below;
-        if level.is_empty() {
-            break;
+        if digest != root.digest {
+            found.push(read(source, image, entry, &platform.manifest).await?);
+        }
+        let raw = found.iter().find(|raw| raw.digest == digest);
+        let Some(Parsed::Image { config, layers, .. }) = raw.and_then(|raw| Parsed::read(&raw.bytes)) else {
+            return Err(disagrees(format!("{digest} is not the manifest of an image")));
+        };
+        let blobs = std::iter::once(&*config).chain(&layers).map(|blob| (blob.digest, blob.size));
+        if !platform.blobs().map(|blob| (blob.digest, blob.size)).eq(blobs) {
+            return Err(disagrees(format!("its manifest {digest} does not say what the lock says")));
         }
     }
-    // What is wanted still is in no index that was read, or deeper than anybody builds them.
-    match wanted.keys().next() {
-        Some(digest) => Err(disagrees(format!("its index does not list the manifest {digest} that the lock has"))),
-        None => Ok(found),
-    }
+    Ok(found)
 }
 
 /// One manifest, from the image's own place or from another one that has the same bytes.

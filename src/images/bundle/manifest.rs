@@ -3,14 +3,10 @@
 use serde::Deserialize;
 
 use crate::images::layout::{Descriptor, INDEX, MANIFEST};
+use crate::images::lock::describe::{is_index, is_manifest};
 
 /// The longest manifest or index that is read, in bytes: what registries allow.
 pub const MOST_MANIFEST: u64 = 4 * 1024 * 1024;
-
-/// The kind of index that Docker wrote before there was a standard.
-const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-/// The kind of manifest that Docker wrote before there was a standard.
-const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 /// A manifest or an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,15 +44,16 @@ impl Parsed {
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let document: Document = serde_json::from_slice(bytes).ok()?;
-        let kind = document.media_type.as_deref();
+        let kind = document.media_type;
         match (document.manifests, document.config, document.layers) {
             (Some(children), None, None) => {
-                let media_type = known(kind, [INDEX, DOCKER_LIST])?;
-                Some(Self::Index { media_type, children })
+                let media_type = kind.unwrap_or_else(|| INDEX.to_owned());
+                is_index(&media_type).then_some(Self::Index { media_type, children })
             }
             (None, Some(config), Some(layers)) => {
-                let media_type = known(kind, [MANIFEST, DOCKER_MANIFEST])?;
-                Some(Self::Image { media_type, config: Box::new(config), layers })
+                let media_type = kind.unwrap_or_else(|| MANIFEST.to_owned());
+                let config = Box::new(config);
+                is_manifest(&media_type).then_some(Self::Image { media_type, config, layers })
             }
             _ => None,
         }
@@ -69,16 +66,6 @@ impl Parsed {
             Self::Index { media_type, .. } | Self::Image { media_type, .. } => media_type,
         }
     }
-}
-
-/// Whether something of this media type is an index.
-pub(super) fn is_index(media_type: &str) -> bool {
-    [INDEX, DOCKER_LIST].contains(&media_type)
-}
-
-fn known(kind: Option<&str>, allowed: [&str; 2]) -> Option<String> {
-    let kind = kind.unwrap_or(allowed[0]);
-    allowed.contains(&kind).then(|| kind.to_owned())
 }
 
 #[cfg(test)]
@@ -97,7 +84,8 @@ mod tests {
     fn kinds_are_told_by_what_is_written_and_by_what_is_there() {
         let blob = r#"{"mediaType":"a","digest":"EMPTY","size":0}"#;
         assert_eq!(kind(r#"{"manifests":[]}"#).as_deref(), Some(INDEX));
-        assert_eq!(kind(&format!(r#"{{"mediaType":"{DOCKER_LIST}","manifests":[]}}"#)).as_deref(), Some(DOCKER_LIST));
+        let docker = "application/vnd.docker.distribution.manifest.list.v2+json";
+        assert_eq!(kind(&format!(r#"{{"mediaType":"{docker}","manifests":[]}}"#)).as_deref(), Some(docker));
         assert_eq!(kind(&format!(r#"{{"config":{blob},"layers":[{blob}]}}"#)).as_deref(), Some(MANIFEST));
         assert_eq!(kind(&format!(r#"{{"mediaType":"{INDEX}","config":{blob},"layers":[]}}"#)), None);
         assert_eq!(kind(&format!(r#"{{"manifests":[],"config":{blob},"layers":[]}}"#)), None);

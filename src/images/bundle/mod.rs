@@ -16,12 +16,11 @@ mod inventory;
 mod manifest;
 mod names;
 mod read;
-mod record;
 mod select;
 mod stack;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 mod write;
 
@@ -41,6 +40,7 @@ pub use verify::{Checked, Problem, Row, verify};
 pub use write::{Request, Written, write};
 
 use super::digest::Digest;
+use super::lock;
 use super::reference::Reference;
 use crate::error::{Failure, Kind};
 
@@ -65,6 +65,9 @@ pub enum Error {
         /// What is wrong, with the place in the file.
         why: String,
     },
+    /// A lock can't be written or read.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
     /// The lock does not say which bytes these images are.
     #[error("the lock has no digest for {}", list(images))]
     Unresolved {
@@ -154,6 +157,10 @@ fn list(images: &[Reference]) -> String {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
+            Error::Lock(_) => match error {
+                Error::Lock(error) => error.into(),
+                other => Self::new(Kind::Unexpected, other),
+            },
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Self::new(Kind::Unavailable, error).hint("The disk is full: free some space, or write to another one.")
             }

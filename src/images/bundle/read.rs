@@ -16,17 +16,17 @@ use super::delta::Delta;
 use super::manifest::{MOST_MANIFEST, Parsed};
 use super::names::Names;
 use super::{Error, front, table};
-use crate::error::Failure;
+use crate::error::{Failure, causes};
 use crate::images::content::{Content, Raw, Stream};
 use crate::images::digest::{BUFFER, Digest, Hasher};
 use crate::images::layout::{Descriptor, ImageIndex};
-use crate::images::lock::Lock;
+use crate::images::lock::{self, Lock};
 use crate::images::reference::Reference;
 
 /// How much is read and handed on at a time.
 const PIECE: u64 = 256 * 1024;
 /// The longest of the small files at the beginning, in bytes.
-const MOST_FRONT: u64 = 64 * 1024 * 1024;
+const MOST_FRONT: u64 = 16 * 1024 * 1024;
 
 /// A bundle. Clones share the open file, so one that is replaced meanwhile stays as it was.
 #[derive(Clone, Debug)]
@@ -92,8 +92,12 @@ impl Bundle {
         }
         let index = small(front::INDEX_FILE)?.ok_or_else(|| malformed("it has no index.json".to_owned()))?;
         let index: ImageIndex = serde_json::from_slice(&index).map_err(|error| no_json(front::INDEX_FILE, error))?;
-        let lock = small(front::LOCK_FILE)?.map(|bytes| front::read_lock(&bytes));
-        let lock = lock.transpose().map_err(|why| malformed(format!("its {} can't be read: {why}", front::LOCK_FILE)))?;
+        let lock = small(front::LOCK_FILE)?.map(|bytes| {
+            let text = String::from_utf8(bytes).map_err(|_| malformed("its images.lock is not UTF-8".to_owned()))?;
+            let parsed = lock::file::parse(&text, front::LOCK_FILE);
+            parsed.map_err(|error| malformed(format!("in it, {}", causes(&error).join(": "))))
+        });
+        let lock = lock.transpose()?;
         let delta = small(front::DELTA_FILE)?.map(|bytes| serde_json::from_slice::<Delta>(&bytes));
         let delta = delta.transpose().map_err(|error| no_json(front::DELTA_FILE, error))?;
         let left = delta.iter().flat_map(|delta| &delta.blobs).map(|blob| (blob.digest, blob.size)).collect();

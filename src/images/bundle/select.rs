@@ -10,7 +10,7 @@ use crate::images::lock::{Entry, Lock};
 /// [`Error::Unresolved`] for images without a digest, [`Error::Platform`] for an image that is not for
 /// one of the platforms.
 pub fn select(lock: &Lock, platforms: &[String]) -> Result<Lock, Error> {
-    let unresolved = lock.images.iter().filter(|(_, entry)| entry.root.is_none() || entry.platforms.is_empty());
+    let unresolved = lock.images.iter().filter(|(_, entry)| !entry.is_resolved());
     let images: Vec<_> = unresolved.map(|(image, _)| image.clone()).collect();
     if !images.is_empty() {
         return Err(Error::Unresolved { images });
@@ -31,5 +31,5 @@ pub fn select(lock: &Lock, platforms: &[String]) -> Result<Lock, Error> {
 }
 
 fn covers(wanted: &str, name: &str) -> bool {
-    name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '@']))
 }

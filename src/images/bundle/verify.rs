@@ -198,16 +198,18 @@ async fn inside(stack: &Stack, checked: &Checked, used: &mut BTreeSet<Digest>) -
             match all.images.entry(image.clone()) {
                 Slot::Vacant(slot) => drop(slot.insert(entry.clone())),
                 Slot::Occupied(newer) if newer.get() == entry => {}
-                Slot::Occupied(_) => {
-                    let old = Lock { images: [(image.clone(), entry.clone())].into() };
-                    if let Ok(gathered) = gather(&old, stack).await {
-                        used.extend(gathered.manifests.keys().chain(gathered.blobs.keys()));
-                    }
-                }
+                Slot::Occupied(_) => used.extend(contents(entry)),
             }
         }
     }
     Ok(all)
+}
+
+/// Everything that an image consists of.
+fn contents(entry: &Entry) -> impl Iterator<Item = Digest> {
+    let platforms = entry.platforms.values();
+    let blobs = platforms.flat_map(|platform| platform.blobs().chain([&platform.manifest]));
+    blobs.chain(&entry.root).map(|blob| blob.digest)
 }
 
 async fn image_row(
@@ -220,9 +222,8 @@ async fn image_row(
     let before = problems.len();
     let disagrees = |why: String| Problem::Disagrees { image: image.clone(), why };
     let lock = Lock { images: [(image.clone(), entry.clone())].into() };
-    match gather(&lock, stack).await {
-        Ok(gathered) => used.extend(gathered.manifests.keys()),
-        Err(failure) => problems.push(disagrees(failure.lines().join(": "))),
+    if let Err(failure) = gather(&lock, stack).await {
+        problems.push(disagrees(failure.lines().join(": ")));
     }
     let names = stack.names().unwrap_or_default();
     if image.tag().is_some() {
@@ -234,10 +235,10 @@ async fn image_row(
             }
         }
     }
+    used.extend(contents(entry));
     let blobs: Vec<&Descriptor> = entry.platforms.values().flat_map(|platform| platform.blobs()).collect();
     let mut elsewhere = 0;
     for blob in &blobs {
-        used.insert(blob.digest);
         match stack.with(&blob.digest) {
             Ok(bundle) if bundle.size(&blob.digest) == Some(blob.size) => {}
             Ok(bundle) => {
@@ -250,9 +251,7 @@ async fn image_row(
     }
     let damaged = |problem: &Problem| match problem {
         Problem::Damaged { digest, .. } => {
-            blobs.iter().any(|blob| blob.digest == *digest)
-                || entry.platforms.values().any(|platform| platform.manifest.digest == *digest)
-                || entry.digest() == Some(digest)
+            contents(entry).any(|content| content == *digest)
         }
         _ => false,
     };

@@ -17,6 +17,7 @@ use fs_err::os::unix::fs::FileExt as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::delta::{Base, Delta};
 use super::gather::{Gathered, Wanted, gather};
@@ -86,6 +87,7 @@ pub(super) struct Work<'a> {
     pub(super) file: Arc<fs::File>,
     pub(super) part: &'a Utf8Path,
     pub(super) source: &'a dyn Content,
+    pub(super) writers: TaskTracker,
     pub(super) done: AtomicU64,
     pub(super) reused: AtomicU64,
     pub(super) brought: AtomicU64,
@@ -140,11 +142,16 @@ pub async fn write(
         file: Arc::clone(&file),
         part: &part,
         source: request.source,
+        writers: TaskTracker::new(),
         done: AtomicU64::new(0),
         reused: AtomicU64::new(0),
         brought: AtomicU64::new(0),
     };
-    bring(&work, slots, progress, cancel).await?;
+    let brought = bring(&work, slots, progress, cancel).await;
+    // Whatever the outcome, nobody writes any more when this returns.
+    work.writers.close();
+    work.writers.wait().await;
+    brought?;
     progress.status("making the bundle durable".to_owned());
     let (path, from) = (request.to.to_owned(), part.clone());
     let kept = tokio::task::spawn_blocking(move || keep(&file, &from, &path)).await;

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures::Stream as _;
 use serde::Serialize;
 
 use crate::images::content::Stream;

@@ -8,6 +8,8 @@ mod answer;
 mod log;
 mod range;
 mod route;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
