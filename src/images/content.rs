@@ -25,6 +25,21 @@ pub struct Raw {
     pub bytes: Bytes,
 }
 
+impl Raw {
+    /// A manifest of these bytes, whose digest is computed. Its kind is what it says itself, else `told`.
+    #[must_use]
+    pub fn new(bytes: Bytes, told: &str) -> Self {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Kind {
+            media_type: String,
+        }
+        let kind = serde_json::from_slice::<Kind>(&bytes).map(|kind| kind.media_type);
+        let media_type = kind.unwrap_or_else(|_| told.split(';').next().unwrap_or_default().trim().to_owned());
+        Self { media_type, digest: Digest::of(&bytes), bytes }
+    }
+}
+
 /// Something that holds images.
 pub trait Content: Send + Sync + std::fmt::Debug {
     /// What it is and where, for messages: `the bundle lab.tar`, `the registry at localhost:5000`.

@@ -18,6 +18,8 @@ use thiserror::Error;
 use super::digest::{BUFFER, Digest, Hashing};
 use crate::error::{Failure, Kind};
 
+mod content;
+
 /// The media type of an image manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of an image index.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::digest::Digest;
 use super::layout::{self, Descriptor, ImageManifest, Layout};
-use super::registry::{Client, Error, Traffic, Upload};
+use super::registry::{Client, Traffic, Upload, body};
 use crate::error::Failure;
 use crate::plan::event::Progress;
 use crate::plan::graph::interrupted;
@@ -34,7 +34,7 @@ pub struct Target {
 }
 
 /// What pushing did, exactly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Pushed {
     /// Images that are in the registry now.
     pub images: u64,
@@ -82,7 +82,7 @@ impl Session {
     /// What was done so far.
     #[must_use]
     pub fn pushed(&self) -> Pushed {
-        Pushed { traffic: self.shared.client.traffic(), ..*self.shared.counts() }
+        Pushed { traffic: self.shared.client.traffic(), ..self.shared.counts().clone() }
     }
 
     /// Brings one image into the registry; `true` if it was not there with this digest. Stops at
@@ -95,7 +95,7 @@ impl Session {
         tokio::select! {
             () = cancel.cancelled() => Err(interrupted()),
             result = self.shared.image(&self.shared, target) => {
-                result.map_err(|error| Failure::from(error).context(doing()))
+                result.map_err(|failure| failure.context(doing()))
             }
         }
     }
@@ -126,7 +126,7 @@ impl Session {
 }
 
 impl Shared {
-    async fn image(&self, shared: &Arc<Self>, target: &Target) -> Result<bool, Error> {
+    async fn image(&self, shared: &Arc<Self>, target: &Target) -> Result<bool, Failure> {
         let there = {
             let _permit = self.permits.acquire().await;
             self.client.head_manifest(&target.repository, &target.tag).await?
@@ -159,12 +159,12 @@ impl Shared {
             }
         }
         let _permit = self.permits.acquire().await;
-        self.client.put_manifest(&target.repository, &target.tag, &manifest.media_type, &bytes).await?;
+        self.client.put_manifest(&target.repository, &target.tag, &manifest.media_type, bytes.into()).await?;
         self.counts().images += 1;
         Ok(true)
     }
 
-    async fn blob(&self, repository: &str, digest: &Digest) -> Result<(), Error> {
+    async fn blob(&self, repository: &str, digest: &Digest) -> Result<(), Failure> {
         let cell = self.home(digest);
         let mut sent_here = false;
         let home = cell
@@ -181,22 +181,32 @@ impl Shared {
     }
 
     /// Mounts the blob from `from`, or sends it if the registry does not.
-    async fn send(&self, repository: &str, digest: &Digest, from: &str) -> Result<(), Error> {
+    async fn send(&self, repository: &str, digest: &Digest, from: &str) -> Result<(), Failure> {
         let _permit = self.permits.acquire().await;
         for attempt in 1.. {
             let Upload::To(url) = self.client.start_upload(repository, digest, from).await? else {
                 self.counts().mounted += 1;
                 return Ok(());
             };
-            match self.client.put_blob(&url, &self.store, digest).await {
+            match self.put(&url, repository, digest).await {
                 Ok(()) => break,
                 // An upload that broke off is not continued: on loopback, starting again is as quick.
-                Err(Error::Unreachable { .. }) if attempt < TRIES => {}
+                Err(failure) if failure.kind == crate::error::Kind::Unavailable && attempt < TRIES => {}
                 Err(error) => return Err(error),
             }
         }
         self.counts().blobs += 1;
         Ok(())
+    }
+
+    async fn put(&self, to: &url::Url, repository: &str, digest: &Digest) -> Result<(), Failure> {
+        let blob = body::Blob::open(&self.store, digest).await?;
+        let (length, found) = (blob.length(), blob.verdict());
+        let sent = self.client.finish_upload(repository, to, digest, length, Box::pin(blob.stream())).await;
+        match found.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(sent?),
+        }
     }
 
     fn home(&self, digest: &Digest) -> Arc<OnceCell<String>> {
@@ -208,8 +218,8 @@ impl Shared {
         self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn manifest(&self, digest: &Digest) -> Result<(Vec<u8>, ImageManifest), Error> {
-        let wrong = |source| Error::Content { path: self.store.path(digest), source };
+    fn manifest(&self, digest: &Digest) -> Result<(Vec<u8>, ImageManifest), Failure> {
+        let wrong = |source| Failure::from(source);
         let bytes = self.store.read(digest).map_err(wrong)?;
         let json = |source| wrong(layout::Error::Json { path: self.store.path(digest), source });
         let manifest = serde_json::from_slice(&bytes).map_err(json)?;

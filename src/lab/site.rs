@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{demand, project};
-use crate::cluster::kind;
+use crate::cluster::{self, kind};
 use crate::error::{Failure, Kind};
 use crate::images::digest::Digest;
 use crate::images::engine;
@@ -29,6 +29,8 @@ const FULL_NODE: &str = "node-lab";
 const ISTIO: &str = "istio";
 /// The part with the `kind` program.
 const KIND: &str = "kind";
+/// The part with the image that kind puts before several control planes.
+const LOAD_BALANCER: &str = "load-balancer";
 /// The part with the image of the lab's registry.
 const REGISTRY: &str = "registry";
 
@@ -60,6 +62,8 @@ pub struct Stock {
     pub node: String,
     /// Images that stand in the node image, by their full names.
     pub standing: BTreeSet<String>,
+    /// The full name of the image that stands before several control planes, where there are several.
+    pub load_balancer: Option<String>,
     /// The registry image's full name.
     pub registry: String,
     /// The `kind` program.
@@ -107,6 +111,9 @@ impl Site {
         self.check_version("cluster.kubernetes", &self.lab.cluster.kubernetes, version(NODE))?;
         let node = if self.standing(recipes).is_empty() { NODE } else { FULL_NODE };
         let mut wanted = BTreeSet::from([node, KIND, REGISTRY].map(str::to_owned));
+        if self.has_load_balancer() {
+            wanted.insert(LOAD_BALANCER.to_owned());
+        }
         if let Some(mesh) = &self.lab.mesh {
             self.check_version("mesh.version", &mesh.version, version(ISTIO))?;
             wanted.insert(ISTIO.to_owned());
@@ -118,6 +125,11 @@ impl Site {
             }
         }
         Ok(wanted.into_iter().collect())
+    }
+
+    fn has_load_balancer(&self) -> bool {
+        let cluster = &self.lab.cluster;
+        cluster::config::counts(cluster.nodes.control_planes, cluster.nodes.workers, &cluster.config).0 > 1
     }
 
     /// The images that stand in the full node image, if it has all that the lab needs. One that is
@@ -196,6 +208,7 @@ impl Site {
             store: Layout::open(self.paths.cache.join("images")).map_err(Failure::from)?,
             node: image(if standing.is_empty() { NODE } else { FULL_NODE })?,
             standing,
+            load_balancer: if self.has_load_balancer() { Some(image(LOAD_BALANCER)?) } else { None },
             registry: image(REGISTRY)?,
             kind: file(KIND, "kind")?,
             istio,

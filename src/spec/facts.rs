@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::check::nearest;
 use super::problem::Problem;
+use crate::paths;
 use crate::yaml::{Node, Tree};
 
 const OBJECTS: [&str; 3] = ["yaml", "yml", "json"];
@@ -53,9 +54,11 @@ pub(super) fn absolute(dir: &Utf8Path, path: &str) -> Utf8PathBuf {
     absolute
 }
 
-/// The folder of a known add-on: `manifests/addons/NAME` beside the lab file or above it.
+/// The folder of a known add-on: `manifests/addons/NAME` beside the lab file or above it, else of istiolab's
+/// own sources.
 pub(super) fn own_objects(dir: &Utf8Path, name: &str) -> Option<Utf8PathBuf> {
-    dir.ancestors().map(|dir| dir.join("manifests/addons").join(name)).find(|dir| dir.is_dir())
+    let folders = dir.ancestors().chain([Utf8Path::new(paths::SOURCES)]);
+    folders.map(|dir| dir.join("manifests/addons").join(name)).find(|dir| dir.is_dir())
 }
 
 /// Whether a file with one of `endings` is in `dir` or below it.
@@ -136,8 +139,9 @@ impl<'a> Facts<'a> {
                 let hint = format!("{near}known: {}; any other needs `objects`", super::ADDONS.join(", "));
                 self.problem(at, format!("unknown add-on `{name}`"), hint);
             } else if own_objects(self.dir, name).is_none() {
-                let message = format!("no folder manifests/addons/{name} beside the lab file or above it");
-                self.problem(at, message, "keep the lab file in the project, or give the add-on `objects`");
+                let message =
+                    format!("no folder manifests/addons/{name} beside the lab file, above it or in {}", paths::SOURCES);
+                self.problem(at, message, "give the add-on `objects`");
             }
         }
     }

@@ -8,6 +8,7 @@
 mod cluster;
 mod doctor;
 mod fixture;
+mod killed;
 mod load;
 mod push;
 mod registry;

@@ -14,7 +14,7 @@ use crate::images::layout::{self, Layout};
 const CHUNK: usize = 256 * 1024;
 
 /// An open blob.
-pub(super) struct Blob {
+pub(crate) struct Blob {
     file: fs_err::tokio::File,
     dir: camino::Utf8PathBuf,
     digest: Digest,
@@ -26,11 +26,11 @@ pub(super) struct Blob {
 
 /// Why the content was given up, if it was; filled while the content is read.
 #[derive(Clone, Default)]
-pub(super) struct Verdict(Arc<Mutex<Option<layout::Error>>>);
+pub(crate) struct Verdict(Arc<Mutex<Option<layout::Error>>>);
 
 impl Verdict {
     /// The reason, once.
-    pub(super) fn take(&self) -> Option<layout::Error> {
+    pub(crate) fn take(&self) -> Option<layout::Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -43,7 +43,7 @@ impl Verdict {
 
 impl Blob {
     /// Opens the blob.
-    pub(super) async fn open(store: &Layout, digest: &Digest) -> Result<Self, layout::Error> {
+    pub(crate) async fn open(store: &Layout, digest: &Digest) -> Result<Self, layout::Error> {
         let dir = store.dir().to_owned();
         let wrong = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => layout::Error::Missing { dir: dir.clone(), digest: *digest },
@@ -68,18 +68,18 @@ impl Blob {
     }
 
     /// Its length in bytes.
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
     /// Where to look when sending it has ended.
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         self.verdict.clone()
     }
 
     /// Its content. The last piece is given out only after all of it was hashed: a client stops
     /// asking when it has as many bytes as were announced, so an error after them would be lost.
-    pub(super) fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    pub(crate) fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         let ended = self.length == 0;
         futures::stream::try_unfold((self, ended), |(mut blob, ended)| async move {
             if ended {

@@ -1,0 +1,169 @@
+//! Registries as what images are read from.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use futures::stream::StreamExt as _;
+
+use super::{Access, Client, Traffic};
+use crate::error::Failure;
+use crate::images::content::{Content, Raw, Stream};
+use crate::images::digest::Digest;
+use crate::images::layout::Descriptor;
+use crate::images::reference::Reference;
+
+impl Client {
+    async fn read_manifest(
+        &self,
+        repository: &str,
+        image: &Reference,
+        digest: Option<&Digest>,
+    ) -> Result<Option<Raw>, Failure> {
+        let name = match digest.or(image.digest()) {
+            Some(digest) => digest.to_string(),
+            None => image.tag_or_default().to_owned(),
+        };
+        Ok(self.get_manifest(repository, &name).await?)
+    }
+
+    async fn read_blob(&self, repository: &str, blob: &Descriptor, from: u64) -> Result<Stream, Failure> {
+        let pieces = self.get_blob(repository, blob, from).await?;
+        Ok(pieces.map(|piece| piece.map_err(Failure::from)).boxed())
+    }
+}
+
+/// The registry's own images: of a reference the repository counts, its registry is taken to be this one.
+impl Content for Client {
+    fn describe(&self) -> String {
+        format!("the registry at {}", self.base().as_str().trim_end_matches('/'))
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        image: &'a Reference,
+        digest: Option<&'a Digest>,
+    ) -> BoxFuture<'a, Result<Option<Raw>, Failure>> {
+        Box::pin(self.read_manifest(image.repository(), image, digest))
+    }
+
+    fn blob<'a>(
+        &'a self,
+        image: &'a Reference,
+        blob: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<Stream, Failure>> {
+        Box::pin(self.read_blob(image.repository(), blob, from))
+    }
+}
+
+/// A registry that holds the images of others, as a lab's own does.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    client: Client,
+    prefix: String,
+}
+
+impl Mirror {
+    /// The images are under `prefix` (empty, or a path as `team/lab`), then under the name of their
+    /// registry, as [`Reference::mirrored_repository`] has it.
+    #[must_use]
+    pub fn new(client: Client, prefix: &str) -> Self {
+        Self { client, prefix: prefix.trim_matches('/').to_owned() }
+    }
+
+    /// Its registry.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where it keeps the image.
+    #[must_use]
+    pub fn repository(&self, image: &Reference) -> String {
+        let path = image.mirrored_repository();
+        if self.prefix.is_empty() { path } else { format!("{}/{path}", self.prefix) }
+    }
+}
+
+impl Content for Mirror {
+    fn describe(&self) -> String {
+        format!("the mirror at {}{}", self.client.base(), self.prefix).trim_end_matches('/').to_owned()
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        image: &'a Reference,
+        digest: Option<&'a Digest>,
+    ) -> BoxFuture<'a, Result<Option<Raw>, Failure>> {
+        Box::pin(async move { self.client.read_manifest(&self.repository(image), image, digest).await })
+    }
+
+    fn blob<'a>(
+        &'a self,
+        image: &'a Reference,
+        blob: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<Stream, Failure>> {
+        Box::pin(async move { self.client.read_blob(&self.repository(image), blob, from).await })
+    }
+}
+
+/// All registries, each reference at its own.
+#[derive(Debug, Default)]
+pub struct Upstreams {
+    access: Access,
+    clients: Mutex<HashMap<String, Client>>,
+}
+
+impl Upstreams {
+    /// Reached with `access`.
+    #[must_use]
+    pub fn new(access: Access) -> Self {
+        Self { access, clients: Mutex::default() }
+    }
+
+    /// The client of the registry of `image`; one for each registry.
+    ///
+    /// # Errors
+    /// As [`Client::of_host`].
+    pub fn client(&self, image: &Reference) -> Result<Client, Failure> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(image.registry()) {
+            return Ok(client.clone());
+        }
+        let client = Client::of_host(image.registry(), &self.access)?;
+        clients.insert(image.registry().to_owned(), client.clone());
+        Ok(client)
+    }
+
+    /// What went over the wire so far, of all of them.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.values().fold(Traffic::default(), |sum, client| sum.and(&client.traffic()))
+    }
+}
+
+impl Content for Upstreams {
+    fn describe(&self) -> String {
+        "the images' own registries".to_owned()
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        image: &'a Reference,
+        digest: Option<&'a Digest>,
+    ) -> BoxFuture<'a, Result<Option<Raw>, Failure>> {
+        Box::pin(async move { self.client(image)?.read_manifest(image.repository(), image, digest).await })
+    }
+
+    fn blob<'a>(
+        &'a self,
+        image: &'a Reference,
+        blob: &'a Descriptor,
+        from: u64,
+    ) -> BoxFuture<'a, Result<Stream, Failure>> {
+        Box::pin(async move { self.client(image)?.read_blob(image.repository(), blob, from).await })
+    }
+}
