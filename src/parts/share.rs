@@ -198,7 +198,9 @@ async fn bring(
         let mut pieces = from.blob(reference, &blob, 0).await?;
         while let Some(piece) = pieces.try_next().await? {
             let written = writer.write_all(&piece);
-            written.map_err(|source| Failure::new(Kind::Unexpected, source).context(format!("writing to {}", layout.dir())))?;
+            written.map_err(|source| {
+                Failure::new(Kind::Unexpected, source).context(format!("writing to {}", layout.dir()))
+            })?;
         }
         let (found, _) = writer.finish()?;
         if found != blob.digest {

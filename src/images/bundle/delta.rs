@@ -1,13 +1,16 @@
 //! Bundles that hold only what is new since an older one.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 
+use camino::Utf8Path;
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::{Bundle, Error, front, select};
 use crate::images::digest::Digest;
 use crate::images::layout::Descriptor;
-use crate::images::lock::Lock;
+use crate::images::lock::{self, Lock};
 
 /// What is known to be where the bundle goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,21 @@ pub struct Base {
 }
 
 impl Base {
+    /// What the bundle at `path` holds, or, if the file is a lock, what a bundle of it for `platforms` does.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`] and [`Base::of_bundle`], or those of reading a lock and [`select`].
+    pub fn open(path: &Utf8Path, platforms: &[String]) -> Result<Self, Error> {
+        let failed = |source| Error::Io { doing: "reading", path: path.to_owned(), source };
+        // The mark of a tar, in the middle of its first header.
+        let mut start = Vec::new();
+        fs::File::open(path).and_then(|file| file.take(262).read_to_end(&mut start)).map_err(failed)?;
+        if start.ends_with(b"ustar") {
+            return Self::of_bundle(&Bundle::open(path)?);
+        }
+        Self::of_lock(&lock::file::load(path)?.unwrap_or_default(), platforms)
+    }
+
     /// What a bundle of `lock` for `platforms` holds.
     ///
     /// # Errors

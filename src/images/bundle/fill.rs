@@ -71,12 +71,8 @@ async fn copy(work: &Work<'_>, slot: &Slot, place: &Reference) -> Result<(), Fai
     let wrong = |why: String| {
         Failure::from(Error::Wrong { source_name: name(), digest: blob.digest, image: place.clone(), why })
     };
-    let stalled = || Error::Stalled {
-        source_name: name(),
-        digest: blob.digest,
-        image: place.clone(),
-        seconds: STALL.as_secs(),
-    };
+    let stalled =
+        || Error::Stalled { source_name: name(), digest: blob.digest, image: place.clone(), seconds: STALL.as_secs() };
     let opened = tokio::time::timeout(STALL, work.source.blob(place, blob, 0)).await;
     let mut stream = opened.map_err(|_| stalled())??;
     let (sender, receiver) = mpsc::channel(QUEUED);

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::Error;
 use super::delta::Delta;
 use super::names::CONTAINERD_NAME;
-use super::Error;
 use crate::images::digest::Digest;
 use crate::images::layout::{Descriptor, ImageIndex, REF_NAME};
 use crate::images::lock::{self, Lock};

@@ -90,12 +90,7 @@ async fn manifests(source: &dyn Content, image: &Reference, entry: &Entry) -> Re
 }
 
 /// One manifest, from the image's own place or from another one that has the same bytes.
-async fn read(
-    source: &dyn Content,
-    image: &Reference,
-    entry: &Entry,
-    descriptor: &Descriptor,
-) -> Result<Raw, Failure> {
+async fn read(source: &dyn Content, image: &Reference, entry: &Entry, descriptor: &Descriptor) -> Result<Raw, Failure> {
     let digest = descriptor.digest;
     if descriptor.size > MOST_MANIFEST {
         let why = format!("its manifest {digest} has {} bytes, more than registries allow", descriptor.size);

@@ -18,6 +18,7 @@ mod names;
 mod read;
 mod select;
 mod stack;
+mod supply;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -36,6 +37,7 @@ pub use names::{Names, Repository};
 pub use read::Bundle;
 pub use select::select;
 pub use stack::Stack;
+pub use supply::Supply;
 pub use verify::{Checked, Problem, Row, verify};
 pub use write::{Request, Written, write};
 

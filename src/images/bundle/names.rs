@@ -44,10 +44,10 @@ impl Names {
     /// Adds one image under its repository and, if it has one, its tag.
     fn add(&mut self, reference: &Reference, image: &Descriptor) {
         let key = reference.mirrored_repository();
-        let repository = self.repositories.entry(key).or_insert_with(|| Repository {
-            reference: bare(reference),
-            tags: BTreeMap::new(),
-        });
+        let repository = self
+            .repositories
+            .entry(key)
+            .or_insert_with(|| Repository { reference: bare(reference), tags: BTreeMap::new() });
         if reference.tag().is_some() || reference.digest().is_none() {
             // The first one stays, as in a stack of bundles.
             repository.tags.entry(reference.tag_or_default().to_owned()).or_insert_with(|| image.clone());
@@ -78,10 +78,10 @@ impl Names {
     /// Adds those of `below` that are not here.
     pub(super) fn extend(&mut self, below: &Self) {
         for (key, theirs) in &below.repositories {
-            let ours = self.repositories.entry(key.clone()).or_insert_with(|| Repository {
-                reference: theirs.reference.clone(),
-                tags: BTreeMap::new(),
-            });
+            let ours = self
+                .repositories
+                .entry(key.clone())
+                .or_insert_with(|| Repository { reference: theirs.reference.clone(), tags: BTreeMap::new() });
             for (tag, image) in &theirs.tags {
                 ours.tags.entry(tag.clone()).or_insert_with(|| image.clone());
             }
@@ -137,7 +137,9 @@ mod tests {
             assert_eq!(asked(name, host), nginx, "{name} {host:?}");
         }
         assert_eq!(asked("a/b", Some("localhost:5000")).as_deref(), Some("localhost:5000/a/b"));
-        for (name, host) in [("library/nginx", Some("quay.io")), ("docker.io/library/nginx", Some("quay.io")), ("", None)] {
+        for (name, host) in
+            [("library/nginx", Some("quay.io")), ("docker.io/library/nginx", Some("quay.io")), ("", None)]
+        {
             assert_eq!(asked(name, host), None, "{name} {host:?}");
         }
         assert!(names.repositories["registry.k8s.io/pause"].tags.is_empty());

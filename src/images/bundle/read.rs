@@ -72,8 +72,7 @@ impl Bundle {
         for found in files.map_err(failed)?.map_err(malformed)? {
             let region = Region { offset: found.offset, size: found.size };
             if let Some(hex) = found.name.strip_prefix(front::BLOBS) {
-                let digest =
-                    Digest::from_hex(hex).map_err(|error| malformed(format!("among its blobs, {error}")))?;
+                let digest = Digest::from_hex(hex).map_err(|error| malformed(format!("among its blobs, {error}")))?;
                 blobs.insert(digest, region);
             } else {
                 front.insert(found.name, region);
@@ -237,12 +236,7 @@ impl Content for Bundle {
         futures::future::ready(raw).boxed()
     }
 
-    fn blob<'a>(
-        &'a self,
-        _: &'a Reference,
-        blob: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<Stream, Failure>> {
+    fn blob<'a>(&'a self, _: &'a Reference, blob: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Stream, Failure>> {
         futures::future::ready(self.stream(&blob.digest, from).map_err(Failure::from)).boxed()
     }
 }

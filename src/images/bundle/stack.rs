@@ -88,12 +88,7 @@ impl Content for Stack {
         futures::future::ready(raw).boxed()
     }
 
-    fn blob<'a>(
-        &'a self,
-        _: &'a Reference,
-        blob: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<Stream, Failure>> {
+    fn blob<'a>(&'a self, _: &'a Reference, blob: &'a Descriptor, from: u64) -> BoxFuture<'a, Result<Stream, Failure>> {
         let stream = self.with(&blob.digest).and_then(|bundle| bundle.stream(&blob.digest, from));
         futures::future::ready(stream.map_err(Failure::from)).boxed()
     }

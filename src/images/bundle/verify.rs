@@ -228,10 +228,10 @@ async fn image_row(
     let names = stack.names().unwrap_or_default();
     if image.tag().is_some() {
         match (names.get(image).map(|root| root.digest), entry.digest()) {
-            (Some(named), Some(root)) if named == *root => {}
-            (named, _) => {
-                let named = named.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
-                problems.push(disagrees(format!("index.json has {named} under its name")));
+            (Some(found), Some(root)) if found == *root => {}
+            (found, _) => {
+                let found = found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
+                problems.push(disagrees(format!("index.json has {found} under its name")));
             }
         }
     }
@@ -250,9 +250,7 @@ async fn image_row(
         }
     }
     let damaged = |problem: &Problem| match problem {
-        Problem::Damaged { digest, .. } => {
-            contents(entry).any(|content| content == *digest)
-        }
+        Problem::Damaged { digest, .. } => contents(entry).any(|content| content == *digest),
         _ => false,
     };
     Row {

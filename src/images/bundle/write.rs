@@ -97,11 +97,7 @@ pub(super) struct Work<'a> {
 ///
 /// # Errors
 /// Each variant of [`Error`] that is about writing, as a failure; those of the source; an interruption.
-pub async fn write(
-    request: Request<'_>,
-    progress: &Progress,
-    cancel: &CancellationToken,
-) -> Result<Written, Failure> {
+pub async fn write(request: Request<'_>, progress: &Progress, cancel: &CancellationToken) -> Result<Written, Failure> {
     let lock = select(request.lock, request.platforms)?;
     let part = Utf8PathBuf::from(format!("{}.part", request.to));
     let file = Arc::new(open(&part)?);
@@ -173,7 +169,8 @@ pub async fn write(
 /// Takes out what the base has. Manifests stay: they are small, and with them the bundle itself says
 /// what each of its images consists of.
 fn split(gathered: &mut Gathered, base: &Base) -> Delta {
-    let (old, new) = std::mem::take(&mut gathered.blobs).into_iter().partition(|(digest, _)| base.blobs.contains(digest));
+    let (old, new) =
+        std::mem::take(&mut gathered.blobs).into_iter().partition(|(digest, _)| base.blobs.contains(digest));
     gathered.blobs = new;
     let old: BTreeMap<Digest, Wanted> = old;
     Delta { base: base.lock, blobs: old.into_values().map(|wanted| wanted.blob).collect() }

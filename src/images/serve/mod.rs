@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The access log can't be written.
+    #[error("the access log {path} can't be opened")]
+    Log {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The listener failed.
     #[error("serving at {address} failed")]
     Serve {
@@ -50,9 +59,22 @@ pub enum Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = Self::new(Kind::Unavailable, error);
-        failure.hint("Another program may use the port: `--listen 127.0.0.1:0` takes a free one.")
+        match error {
+            Error::Log { .. } => Self::new(Kind::BadInput, error).hint("Name a file that can be written."),
+            _ => Self::new(Kind::Unavailable, error)
+                .hint("Another program may use the port: `--listen 127.0.0.1:0` takes a free one."),
+        }
     }
+}
+
+/// The access log at `path`, which is appended to; standard error if there is none.
+///
+/// # Errors
+/// [`Error::Log`].
+pub fn access_log(path: Option<&Utf8Path>) -> Result<Box<dyn Write + Send>, Error> {
+    let Some(path) = path else { return Ok(Box::new(io::stderr())) };
+    let opened = fs_err::OpenOptions::new().append(true).create(true).open(path);
+    Ok(Box::new(opened.map_err(|source| Error::Log { path: path.to_owned(), source })?))
 }
 
 /// A server that listens already.
@@ -80,17 +102,17 @@ impl Server {
         self.address
     }
 
-    /// Serves `shelf` until `cancel`. Each answer is a line of JSON in `access_log`.
+    /// Serves `images` until `cancel`. Each answer is a line of JSON in `access_log`.
     ///
     /// # Errors
     /// [`Error::Serve`].
     pub async fn run(
         self,
-        shelf: Arc<dyn Shelf>,
+        images: Arc<dyn Shelf>,
         access_log: Box<dyn Write + Send>,
         cancel: CancellationToken,
     ) -> Result<(), Error> {
-        let state = answer::State { shelf, log: log::Log::new(access_log) };
+        let state = answer::State { shelf: images, log: log::Log::new(access_log) };
         let app = Router::new().fallback(answer::handle).with_state(state);
         let app = app.into_make_service_with_connect_info::<SocketAddr>();
         let stop = cancel.clone();

@@ -65,7 +65,8 @@ mod tests {
         assert_eq!(Route::of("/v2/manifests/manifests/manifests"), manifest(two("manifests", "manifests")));
         assert_eq!(Route::of("/v2/tags/list/tags/list"), Route::Tags("tags/list".to_owned()));
         assert_eq!(Route::of("/v2/a/blobs/sha256%3Aab"), Route::Blob("a".into(), "sha256:ab".into()));
-        for path in ["/", "/v1/", "/v2x", "/v2/a", "/v2/manifests/1", "/v2//manifests/1", "/v2/a/manifests/", "/v2/a/b/c"]
+        for path in
+            ["/", "/v1/", "/v2x", "/v2/a", "/v2/manifests/1", "/v2//manifests/1", "/v2/a/manifests/", "/v2/a/b/c"]
         {
             assert_eq!(Route::of(path), Route::Unknown, "{path}");
         }

@@ -208,12 +208,20 @@ async fn every_answer_is_a_line_in_the_log() {
     let served = Served::start().await;
     let layer = Digest::of(vec![7; 100_000]);
     served.get("/v2/library/web/manifests/1?ns=docker.io").await.bytes().await.expect("read");
-    served.ask(Method::GET, &format!("/v2/library/web/blobs/{layer}"), Some("bytes=0-9")).await.bytes().await.expect("read");
+    served
+        .ask(Method::GET, &format!("/v2/library/web/blobs/{layer}"), Some("bytes=0-9"))
+        .await
+        .bytes()
+        .await
+        .expect("read");
     served.get("/v2/library/none/manifests/1?ns=docker.io").await.bytes().await.expect("read");
     served.ask(Method::HEAD, &format!("/v2/library/web/blobs/{layer}"), None).await;
     let lines = served.lines(4).await;
     let line = |path: &str, method: &str| {
-        lines.iter().find(|line| line["path"] == path && line["method"] == method).unwrap_or_else(|| panic!("{lines:?}"))
+        lines
+            .iter()
+            .find(|line| line["path"] == path && line["method"] == method)
+            .unwrap_or_else(|| panic!("{lines:?}"))
     };
     let manifest = line("/v2/library/web/manifests/1", "GET");
     assert_eq!((&manifest["ns"], &manifest["status"]), (&json!("docker.io"), &json!(200)));
@@ -221,7 +229,10 @@ async fn every_answer_is_a_line_in_the_log() {
     assert!(manifest["client"].as_str().is_some_and(|client| client.starts_with("127.0.0.1:")));
     assert!(manifest["time"].as_str().is_some_and(|time| time.ends_with('Z')));
     let blob = line(&format!("/v2/library/web/blobs/{layer}"), "GET");
-    assert_eq!((&blob["status"], &blob["bytes"], &blob["image"]), (&json!(206), &json!(10), &json!("docker.io/library/web")));
+    assert_eq!(
+        (&blob["status"], &blob["bytes"], &blob["image"]),
+        (&json!(206), &json!(10), &json!("docker.io/library/web"))
+    );
     assert_eq!(line("/v2/library/none/manifests/1", "GET")["status"], 404);
     assert_eq!(line(&format!("/v2/library/web/blobs/{layer}"), "HEAD")["bytes"], 0);
 }

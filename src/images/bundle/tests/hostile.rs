@@ -61,7 +61,10 @@ fn deep_or_large_front_files_do_no_harm() {
     assert!(refused(&tar_of(&[MARKER, index, ("delta.json", b"{}")])).contains("delta.json can't be read"));
     assert!(refused(&tar_of(&[MARKER, index, ("images.lock", b"\xff")])).contains("not UTF-8"));
     let text = refused(&tar_of(&[MARKER, index, ("images.lock", b"kind: Lab\n")]));
-    assert!(text.contains("lab.tar is not a bundle that can be used: in it, images.lock:1:7: unknown variant `Lab`"), "{text}");
+    assert!(
+        text.contains("lab.tar is not a bundle that can be used: in it, images.lock:1:7: unknown variant `Lab`"),
+        "{text}"
+    );
     let mut large = tar_of(&[MARKER]);
     large.truncate(1024);
     let mut header = Header::new_ustar();
@@ -150,7 +153,9 @@ async fn lock_index_and_blobs_must_agree() {
         Some(if name == "index.json" { text.replace("web:1", "web:9").into_bytes() } else { bytes })
     });
     let checked = verified(&swapped.await).await;
-    assert!(matches!(&checked.problems[..], [Problem::Disagrees { why, .. }] if why.contains("nothing under its name")));
+    assert!(
+        matches!(&checked.problems[..], [Problem::Disagrees { why, .. }] if why.contains("nothing under its name"))
+    );
 
     // A blob that is not there, and is not said to be elsewhere.
     let layer = Digest::of(vec![1; 300_000]);
