@@ -15,8 +15,9 @@ use crate::error::{Failure, Kind};
 use crate::images::digest::Digest;
 use crate::images::engine;
 use crate::images::layout::Layout;
+use crate::images::registry::{Access, Mirror};
 use crate::objects::{self, Object};
-use crate::parts::{self, Recipes};
+use crate::parts::{self, Built, Fetched, Recipes};
 use crate::paths::Paths;
 use crate::plan::event::Progress;
 use crate::spec::{Addon, Application, Lab, Source};
@@ -40,6 +41,8 @@ pub struct Site {
     pub lab: Lab,
     /// The user's folders.
     pub paths: Paths,
+    /// How registries are reached.
+    pub access: Access,
     /// The lab's own state folder.
     pub folder: Utf8PathBuf,
     /// The project that the lab file is part of.
@@ -78,7 +81,7 @@ impl Site {
     ///
     /// # Errors
     /// [`Kind::BadInput`] for files that can't be read or hold no objects.
-    pub fn open(lab: Lab, paths: &Paths) -> Result<Self, Failure> {
+    pub fn open(lab: Lab, paths: &Paths, access: Access) -> Result<Self, Failure> {
         let load = |paths: &[Utf8PathBuf]| objects::load(paths).map_err(Failure::from);
         let addons = lab.addons.iter().map(|addon| Ok((addon.clone(), load(&addon.objects)?)));
         let addons = addons.collect::<Result<Vec<_>, Failure>>()?;
@@ -90,6 +93,7 @@ impl Site {
             folder: paths.lab(&lab.name),
             project: project::root(&lab.dir)?,
             paths: paths.clone(),
+            access,
             addons,
             applications,
             mesh_objects,
@@ -159,18 +163,58 @@ impl Site {
             .hint(format!("Write `{field}` as a version that `istiolab images list` shows.")))
     }
 
-    /// Builds what is missing of the parts that the lab needs.
+    /// The parts from the registry that the lab file names; `None` if they are to be built.
+    async fn fetch(
+        &self,
+        recipes: &Recipes,
+        wanted: &[String],
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Vec<Built>>, Failure> {
+        let Some(registry) = self.lab.images.registry.as_ref().filter(|_| self.lab.images.source != Source::Parts)
+        else {
+            return Ok(None);
+        };
+        let mirror = Mirror::at(registry, &self.access)?;
+        let must = self.lab.images.source == Source::Registry;
+        if let Err(error) = mirror.client().ping().await {
+            if must {
+                return Err(
+                    Failure::from(error).hint("`images.source: auto` builds the parts where no registry answers.")
+                );
+            }
+            progress.note(format!("{registry} does not answer: the parts are built."));
+            return Ok(None);
+        }
+        match parts::fetch(recipes, wanted, &self.paths, &mirror, progress, cancel).await? {
+            Fetched::All(built) => Ok(Some(built)),
+            Fetched::Missing(missing) if must => {
+                let names: Vec<&str> =
+                    missing.iter().filter_map(|reference| reference.repository().rsplit('/').next()).collect();
+                let text = format!("{registry} lacks these parts as this project makes them: {}", names.join(", "));
+                Err(Failure::new(Kind::Unavailable, text).hint(format!(
+                    "On a machine that can build them, run `istiolab images mirror --to {registry} -f {}`.",
+                    self.lab.file
+                )))
+            }
+            Fetched::Missing(missing) => {
+                progress.note(format!("{registry} lacks {} parts: they are built.", missing.len()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Fetches or builds what is missing of the parts that the lab needs.
     ///
     /// # Errors
-    /// Those of [`parts::build`]; [`Kind::BadInput`] for versions that no recipe makes.
+    /// Those of [`parts::fetch`] and [`parts::build`]; [`Kind::BadInput`] for versions that no recipe makes.
     pub async fn stock(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Stock, Failure> {
-        if self.lab.images.source == Source::Registry {
-            let message = format!("{}: `images.source: registry` is not there yet", self.lab.file);
-            return Err(Failure::new(Kind::BadInput, message).hint("Write `source: parts`, or leave it out."));
-        }
         let recipes = Recipes::load(self.project.join("parts")).map_err(Failure::from)?;
         let wanted = self.wanted(&recipes)?;
-        let built = parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?;
+        let built = match self.fetch(&recipes, &wanted, progress, cancel).await? {
+            Some(fetched) => fetched,
+            None => parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?,
+        };
         let part = |name: &str| {
             built
                 .iter()

@@ -1,15 +1,12 @@
 //! From inputs to layers, images and files in the store. Everything here blocks.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use fs_err as fs;
 
 use super::input::Made;
 use super::recipe::{Entry, Image};
-use super::record::Record;
+use super::record::{Record, keep_file};
 use super::{Error, Recipe};
 use crate::images::compose::{self, Layer, RunConfig, Source, Tree};
 use crate::images::digest::Digest;

@@ -24,7 +24,7 @@ use crate::plan::event::Progress;
 use crate::plan::graph::interrupted;
 
 /// Where artifacts are, whatever mirror has them.
-pub const REPOSITORY: &str = "istiolab.local/parts";
+const REPOSITORY: &str = "istiolab.local/parts";
 /// The media type of an artifact's configuration.
 const PART: &str = "application/vnd.istiolab.part.v1+json";
 /// The media type of what came out, whatever it is.

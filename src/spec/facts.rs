@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::check::nearest;
 use super::problem::Problem;
+use crate::images::registry::Mirror;
 use crate::paths;
 use crate::yaml::{Node, Tree};
 
@@ -22,6 +23,7 @@ pub(super) fn check(root: &Node, file: &Utf8Path, dir: &Utf8Path) -> Vec<Problem
     facts.addons();
     facts.applications();
     facts.cluster();
+    facts.images();
     facts.tags();
     facts.problems
 }
@@ -190,6 +192,26 @@ impl<'a> Facts<'a> {
         if let (Some(at), Some(_)) = (config.get("nodes"), cluster.get("nodes")) {
             let message = "`cluster.nodes` and `cluster.config.nodes` both say which nodes there are";
             self.problem(at, message, "keep one of them");
+        }
+    }
+
+    fn images(&mut self) {
+        let Some(images) = self.root.get("images") else { return };
+        let source = images.get("source");
+        match (images.get("registry"), source.and_then(text)) {
+            (None, Some("registry")) => {
+                let hint = "add `registry:` beside it, or write `source: parts`";
+                self.problem(source.unwrap_or(images), "`images.source: registry` names no registry".to_owned(), hint);
+            }
+            (Some(at), source) => {
+                let wrong = text(at).and_then(|text| Mirror::place(text).err());
+                if let Some(error) = wrong {
+                    self.problem(at, format!("`images.registry`: {error}"), "write it as registry.example.com/path");
+                } else if source == Some("parts") {
+                    self.problem(at, "`images.source: parts` asks no registry".to_owned(), "keep one of them");
+                }
+            }
+            _ => {}
         }
     }
 

@@ -55,10 +55,12 @@ pub struct Nodes {
 }
 
 /// Where images come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Images {
     /// The source.
     pub source: Source,
+    /// A registry that has what labs are made of, as `registry.example.com/istiolab`.
+    pub registry: Option<String>,
 }
 
 /// The registry container beside the cluster.

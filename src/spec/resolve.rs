@@ -25,7 +25,7 @@ pub(super) fn resolve(root: &Node, path: &Utf8Path) -> Option<Lab> {
         file: path.to_owned(),
         dir: dir.to_owned(),
         cluster: cluster(section(root, "cluster")?),
-        images: Images { source: images.source },
+        images: Images { source: images.source, registry: images.registry },
         registry: Registry { port: registry.port },
         mesh: mesh.map(|raw| resolved_mesh(raw, dir)),
         addons: list(root, "addons", |raw| addon(raw, dir))?,

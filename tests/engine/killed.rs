@@ -31,7 +31,7 @@ async fn an_engine_that_is_killed_while_it_loads_is_told_and_loading_goes_on_wit
     };
     let store = Layout::open(path.join("store")).expect("a store");
     // Bytes that can't be packed, enough to take a while.
-    let bytes: Vec<u8> = (0_u32..24 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let bytes: Vec<u8> = (0_u32..6 << 20).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let (digest, _) = image(&store, &json!({"Cmd": ["/a"]}), &[&layer("a", 0o755, &bytes)]);
     let name = "istiolab.local/test-killed:1";
     let (progress, cancel) = (Progress::silent(), CancellationToken::new());
