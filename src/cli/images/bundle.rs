@@ -32,15 +32,14 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let lock = match &self.lock {
-            Some(path) => load(path)?,
-            None => {
-                let lab = context.lab()?;
-                let mut lock = load(&lab.dir.join(lock::FILE))?;
-                // Several labs of one folder share a lock.
-                lock.images.retain(|_, entry| entry.labs.is_empty() || entry.labs.contains(&lab.name));
-                lock
-            }
+        let lock = if let Some(path) = &self.lock {
+            load(path)?
+        } else {
+            let lab = context.lab()?;
+            let mut lock = load(&lab.dir.join(lock::FILE))?;
+            // Several labs of one folder share a lock.
+            lock.images.retain(|_, entry| entry.labs.is_empty() || entry.labs.contains(&lab.name));
+            lock
         };
         let base = self.since.as_deref().map(|path| Base::open(path, &self.platform)).transpose()?;
         let store = Layout::open(context.paths.cache.join("images"))?;
