@@ -70,10 +70,11 @@ fn fits_own_network(config: &Map<String, Value>) -> Result<(), Error> {
     Ok(())
 }
 
-/// How many nodes there will be, those with a control plane first: the user's own list replaces ours.
+/// How many nodes there will be, those with a control plane first: the user's own list in `config` replaces
+/// ours.
 #[must_use]
-pub fn counts(control_planes: u32, workers: u32, theirs: &Value) -> (u32, u32) {
-    let Some(theirs) = theirs.get("nodes").and_then(Value::as_array) else {
+pub fn counts(config: &Value, control_planes: u32, workers: u32) -> (u32, u32) {
+    let Some(theirs) = config.get("nodes").and_then(Value::as_array) else {
         return (control_planes.max(1), workers);
     };
     let workers = theirs.iter().filter(|node| node.get("role").is_some_and(|role| role == "worker")).count();
@@ -99,7 +100,7 @@ fn ours(wanted: &Wanted) -> Map<String, Value> {
 /// Patches for kubeadm that make our own node image boot in half the time. What each saves, on two
 /// cores, is told in `docs/decisions/006-node-image.md`.
 fn quick(wanted: &Wanted) -> Vec<Value> {
-    let (control_planes, workers) = counts(wanted.control_planes, wanted.workers, &wanted.config);
+    let (control_planes, workers) = counts(&wanted.config, wanted.control_planes, wanted.workers);
     // The node image brings CoreDNS in the manifest that kind applies at the end.
     let mut skipped = vec!["preflight", "upload-certs", "kubelet-finalize", "addon/coredns", "show-join-command"];
     if control_planes + workers <= 1 {

@@ -23,17 +23,17 @@ use crate::plan::event::Progress;
 use crate::spec::{Addon, Application, Lab, Source};
 
 /// The part with the node image, whose version is Kubernetes'.
-const NODE: &str = "node";
+pub(super) const NODE: &str = "node";
 /// The part with a node image that has the images of common labs inside.
 const FULL_NODE: &str = "node-lab";
 /// The part with Istio's images and `istioctl`.
-const ISTIO: &str = "istio";
+pub(super) const ISTIO: &str = "istio";
 /// The part with the `kind` program.
 const KIND: &str = "kind";
 /// The part with the image that kind puts before several control planes.
-const LOAD_BALANCER: &str = "load-balancer";
+pub(super) const LOAD_BALANCER: &str = "load-balancer";
 /// The part with the image of the lab's registry.
-const REGISTRY: &str = "registry";
+pub(super) const REGISTRY: &str = "registry";
 
 /// A lab that can be made.
 pub struct Site {
@@ -102,10 +102,14 @@ impl Site {
     }
 
     /// Every object that the lab file names.
-    fn documents(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
         let addons = self.addons.iter().flat_map(|(_, objects)| objects);
         let applications = self.applications.iter().flat_map(|(_, objects)| objects);
-        addons.chain(applications).chain(&self.mesh_objects).map(|object| &object.document)
+        addons.chain(applications).chain(&self.mesh_objects)
+    }
+
+    fn documents(&self) -> impl Iterator<Item = &Value> {
+        self.objects().map(|object| &object.document)
     }
 
     /// The parts that the lab needs, by name.
@@ -113,8 +117,7 @@ impl Site {
         let version =
             |part: &str| recipes.iter().find(|recipe| recipe.name == part).map(|recipe| recipe.version.as_str());
         self.check_version("cluster.kubernetes", &self.lab.cluster.kubernetes, version(NODE))?;
-        let node = if self.standing(recipes).is_empty() { NODE } else { FULL_NODE };
-        let mut wanted = BTreeSet::from([node, KIND, REGISTRY].map(str::to_owned));
+        let mut wanted = BTreeSet::from([self.node_part(recipes), KIND, REGISTRY].map(str::to_owned));
         if self.has_load_balancer() {
             wanted.insert(LOAD_BALANCER.to_owned());
         }
@@ -131,9 +134,15 @@ impl Site {
         Ok(wanted.into_iter().collect())
     }
 
-    fn has_load_balancer(&self) -> bool {
+    /// Whether there are several control planes, which kind puts a load balancer before.
+    pub(super) fn has_load_balancer(&self) -> bool {
         let cluster = &self.lab.cluster;
-        cluster::config::counts(cluster.nodes.control_planes, cluster.nodes.workers, &cluster.config).0 > 1
+        cluster::config::counts(&cluster.config, cluster.nodes.control_planes, cluster.nodes.workers).0 > 1
+    }
+
+    /// The part with the node image that the lab runs on.
+    pub(super) fn node_part(&self, recipes: &Recipes) -> &'static str {
+        if self.standing(recipes).is_empty() { NODE } else { FULL_NODE }
     }
 
     /// The images that stand in the full node image, if it has all that the lab needs. One that is
@@ -204,12 +213,20 @@ impl Site {
         }
     }
 
+    /// The project's recipes.
+    ///
+    /// # Errors
+    /// [`Kind::BadInput`] for recipes that are wrong.
+    pub(super) fn recipes(&self) -> Result<Recipes, Failure> {
+        Recipes::load(self.project.join("parts")).map_err(Failure::from)
+    }
+
     /// Fetches or builds what is missing of the parts that the lab needs.
     ///
     /// # Errors
     /// Those of [`parts::fetch`] and [`parts::build`]; [`Kind::BadInput`] for versions that no recipe makes.
     pub async fn stock(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Stock, Failure> {
-        let recipes = Recipes::load(self.project.join("parts")).map_err(Failure::from)?;
+        let recipes = self.recipes()?;
         let wanted = self.wanted(&recipes)?;
         let built = match self.fetch(&recipes, &wanted, progress, cancel).await? {
             Some(fetched) => fetched,
@@ -250,7 +267,7 @@ impl Site {
             .filter(|image| needed.contains(&image.name) || in_mesh(&image.name));
         Ok(Stock {
             store: Layout::open(self.paths.cache.join("images")).map_err(Failure::from)?,
-            node: image(if standing.is_empty() { NODE } else { FULL_NODE })?,
+            node: image(self.node_part(&recipes))?,
             standing,
             load_balancer: if self.has_load_balancer() { Some(image(LOAD_BALANCER)?) } else { None },
             registry: image(REGISTRY)?,

@@ -7,6 +7,7 @@
 
 mod assemble;
 mod build;
+mod found;
 mod input;
 mod key;
 pub mod recipe;
@@ -23,6 +24,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 pub use build::{build, verify};
+pub use found::{Found, found};
 pub use recipe::{Recipe, Recipes};
 pub use record::{Built, BuiltImage, Listed, list};
 pub use share::{Fetched, fetch, pack, references};
@@ -31,6 +33,9 @@ use crate::error::{Failure, Kind};
 use crate::images::digest::Digest;
 use crate::images::{compose, layout};
 use crate::process;
+
+/// The registry in the names of images that are built here and that no other registry has.
+pub const REGISTRY: &str = "istiolab.local";
 
 /// Why a part could not be built.
 #[derive(Debug, Error)]

@@ -8,9 +8,13 @@ use serde_json::Value;
 
 use super::check::nearest;
 use super::problem::Problem;
+use crate::images::reference::Reference;
 use crate::images::registry::Mirror;
 use crate::paths;
 use crate::yaml::{Node, Tree};
+
+/// What is right where a reference is wrong.
+const REFERENCE: &str = "an image is written `[registry/]repository[:tag][@sha256:…]`";
 
 const OBJECTS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -24,6 +28,7 @@ pub(super) fn check(root: &Node, file: &Utf8Path, dir: &Utf8Path) -> Vec<Problem
     facts.applications();
     facts.cluster();
     facts.images();
+    facts.alternates();
     facts.tags();
     facts.problems
 }
@@ -212,6 +217,33 @@ impl<'a> Facts<'a> {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn alternates(&mut self) {
+        let Some(Tree::Map(entries)) =
+            self.root.get("images").and_then(|images| images.get("alternates")).map(|at| &at.tree)
+        else {
+            return;
+        };
+        let mut seen: BTreeMap<Reference, u64> = BTreeMap::new();
+        for entry in entries {
+            let at = Node { tree: Tree::Scalar(Value::Null), line: entry.line, column: entry.column };
+            match entry.key.parse::<Reference>().map(Reference::complete) {
+                Err(error) => self.problem(&at, error.to_string(), REFERENCE),
+                Ok(image) => {
+                    if let Some(line) = seen.insert(image, entry.line) {
+                        let message = format!("`{}` stands twice in `images.alternates`", entry.key);
+                        self.problem(&at, message, format!("the first is in line {line}"));
+                    }
+                }
+            }
+            let Tree::List(places) = &entry.value.tree else { continue };
+            for place in places {
+                if let Some(Err(error)) = text(place).map(str::parse::<Reference>) {
+                    self.problem(place, error.to_string(), REFERENCE);
+                }
+            }
         }
     }
 

@@ -109,6 +109,8 @@ pub(super) struct Images {
     /// before it where it speaks plain HTTP.
     #[schemars(with = "String")]
     pub(super) registry: Option<String>,
+    /// Other places that have an image with the very same digest, by the reference that objects use; asked in this order when its own registry does not answer.
+    pub(super) alternates: BTreeMap<String, Vec<String>>,
 }
 
 /// Where container images come from.

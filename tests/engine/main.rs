@@ -10,5 +10,6 @@ mod doctor;
 mod fixture;
 mod killed;
 mod load;
+mod lock;
 mod push;
 mod registry;

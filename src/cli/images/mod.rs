@@ -1,6 +1,7 @@
 //! `images build|list|verify`: the parts that labs are made of.
 
 mod bundle;
+mod lock;
 mod serve;
 
 use std::fmt::Write as _;
@@ -44,6 +45,7 @@ enum Verb {
     },
     Bundle(bundle::Args),
     Serve(serve::Args),
+    Lock(lock::Args),
 }
 
 impl Args {
@@ -55,6 +57,7 @@ impl Args {
             Verb::Verify { bundles, lock } if !bundles.is_empty() => {
                 bundle::verify(context, &bundles, lock.as_deref()).await
             }
+            Verb::Lock(args) => args.run(context).await,
             Verb::Build { parts } => {
                 let recipes = recipes()?;
                 let work = |progress| async move {

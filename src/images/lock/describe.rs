@@ -100,11 +100,11 @@ pub async fn describe(
     root: &Raw,
     platforms: &[String],
 ) -> Result<BTreeMap<String, Platform>, Failure> {
-    let wrong = |why: String| Failure::from(Error::Manifest { image: image.clone(), why });
+    let wrong = |why: String| Failure::from(Error::Manifest { image: Box::new(image.clone()), why });
     if is_manifest(&root.media_type) {
         let manifest = parse::<Manifest>(&root.bytes).map_err(wrong)?;
         let runs = configuration(content, image, &manifest.config).await?;
-        return Ok([(runs.name(), platform(root, manifest))].into());
+        return Ok([(runs.name(), platform(root, &manifest))].into());
     }
     if !is_index(&root.media_type) {
         let why = format!("its manifest is of the kind `{}`, which is too old or no image", root.media_type);
@@ -119,23 +119,24 @@ pub async fn describe(
     let children = wanted.map(|(name, child)| async move {
         if !is_manifest(&child.media_type) {
             let why = format!("its index lists {} of the kind `{}`", child.digest, child.media_type);
-            return Err(Failure::from(Error::Manifest { image: image.clone(), why }));
+            return Err(Failure::from(Error::Manifest { image: Box::new(image.clone()), why }));
         }
         let raw = content.manifest(image, Some(&child.digest)).await?;
         let raw = raw.ok_or_else(|| {
             let why = format!("its index lists {}, which {} does not have", child.digest, content.describe());
-            Error::Manifest { image: image.clone(), why }
+            Error::Manifest { image: Box::new(image.clone()), why }
         })?;
         resolve::same(image, content, &child.digest, &raw)?;
         if raw.bytes.len() as u64 != child.size {
             let why =
                 format!("its index says that {} has {} bytes; it has {}", child.digest, child.size, raw.bytes.len());
-            return Err(Error::Manifest { image: image.clone(), why }.into());
+            return Err(Error::Manifest { image: Box::new(image.clone()), why }.into());
         }
         // The index's word counts: some registries answer with a media type of their own.
         let raw = Raw { media_type: child.media_type, ..raw };
-        let manifest = parse::<Manifest>(&raw.bytes).map_err(|why| Error::Manifest { image: image.clone(), why })?;
-        Ok::<_, Failure>((name, platform(&raw, manifest)))
+        let manifest =
+            parse::<Manifest>(&raw.bytes).map_err(|why| Error::Manifest { image: Box::new(image.clone()), why })?;
+        Ok::<_, Failure>((name, platform(&raw, &manifest)))
     });
     futures::stream::iter(children).buffered(AT_ONCE).try_collect().await
 }
@@ -161,7 +162,7 @@ fn names(index: Index) -> Vec<(String, Child)> {
     index.manifests.into_iter().map(named).collect()
 }
 
-fn platform(raw: &Raw, manifest: Manifest) -> Platform {
+fn platform(raw: &Raw, manifest: &Manifest) -> Platform {
     // Annotations and platforms of descriptors are in the manifest's own bytes.
     let plain = |blob: &Descriptor| Descriptor::new(&blob.media_type, blob.digest, blob.size);
     Platform {
@@ -178,7 +179,7 @@ pub fn descriptor(raw: &Raw) -> Descriptor {
 }
 
 async fn configuration(content: &dyn Content, image: &Reference, config: &Descriptor) -> Result<Runs, Failure> {
-    let wrong = |why: String| Failure::from(Error::Manifest { image: image.clone(), why });
+    let wrong = |why: String| Failure::from(Error::Manifest { image: Box::new(image.clone()), why });
     if config.size > CONFIG_LIMIT {
         return Err(wrong(format!("its configuration has {} bytes", config.size)));
     }

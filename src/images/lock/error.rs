@@ -6,7 +6,7 @@ use std::io;
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
-use super::check::{Finding, Unmet};
+use super::check::Unmet;
 use super::references::Place;
 use crate::error::{Failure, Kind};
 use crate::images::digest::Digest;
@@ -49,7 +49,7 @@ pub enum Error {
     #[error("{image} can't be resolved{}", asked(.tried))]
     Nowhere {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// Who was asked, in this order.
         tried: Vec<Tried>,
     },
@@ -57,9 +57,9 @@ pub enum Error {
     #[error("{image} can't be resolved: nobody has recorded its digest, and only the alternate {alternate} has it{}", asked(.tried))]
     Untrusted {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// Who has something of that name.
-        alternate: Reference,
+        alternate: Box<Reference>,
         /// Who was asked before.
         tried: Vec<Tried>,
     },
@@ -67,9 +67,9 @@ pub enum Error {
     #[error("the alternate {alternate} does not have {image} as {digest}{}", instead(.found.as_ref()))]
     Differs {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// The alternate.
-        alternate: Reference,
+        alternate: Box<Reference>,
         /// What the image is.
         digest: Digest,
         /// What the alternate has under its tag.
@@ -79,7 +79,7 @@ pub enum Error {
     #[error("{origin} answered with {found} where {image} was asked for as {digest}")]
     Mismatch {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// Who answered.
         origin: String,
         /// What was asked for.
@@ -91,16 +91,16 @@ pub enum Error {
     #[error("{image} can't be locked: {why}")]
     Manifest {
         /// The image.
-        image: Reference,
+        image: Box<Reference>,
         /// What is wrong.
         why: String,
     },
     /// The lock does not say what every image is, and nothing may be asked.
     #[error("the lock does not say what {} image{} of the lab {}{}", .0.len(), plural(.0.len()), are(.0.len()), lines(.0))]
     Frozen(Vec<Unmet>),
-    /// The lock and the lab do not agree.
-    #[error("the lock and the lab do not agree in {} point{}", .0.len(), plural(.0.len()))]
-    Check(Vec<Finding>),
+    /// The lock and the lab do not agree, in so many points.
+    #[error("the lock and the lab do not agree in {} point{}", .0, plural(*.0))]
+    Check(usize),
     /// A file of another tool that can't be taken over.
     #[error("{path}: {message}")]
     Import {

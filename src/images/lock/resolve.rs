@@ -9,12 +9,22 @@ use crate::error::{Failure, Kind};
 use crate::images::content::{Content, Raw};
 use crate::images::digest::Digest;
 use crate::images::reference::Reference;
+use crate::images::registry::Upstreams;
 
 /// Where images are asked for: the registries that references name.
 pub trait Upstream: Content {
     /// The digest that the tag of `image` names now; `None` if there is no such tag. Cheaper than the
     /// manifest: registries with limits count those alone.
     fn current<'a>(&'a self, image: &'a Reference) -> BoxFuture<'a, Result<Option<Digest>, Failure>>;
+}
+
+impl Upstream for Upstreams {
+    fn current<'a>(&'a self, image: &'a Reference) -> BoxFuture<'a, Result<Option<Digest>, Failure>> {
+        Box::pin(async move {
+            let client = self.client(image)?;
+            Ok(client.head_manifest(image.repository(), image.tag_or_default()).await?)
+        })
+    }
 }
 
 /// How an image is resolved.
@@ -103,7 +113,12 @@ async fn root(upstream: &dyn Upstream, image: &Reference, wish: &Wish) -> Result
             Ok(raw) => {
                 let trusted = digest.is_none();
                 if trusted && !wish.trust_first_use {
-                    return Err(Error::Untrusted { image: image.clone(), alternate: alternate.clone(), tried }.into());
+                    return Err(Error::Untrusted {
+                        image: Box::new(image.clone()),
+                        alternate: Box::new(alternate.clone()),
+                        tried,
+                    }
+                    .into());
                 }
                 return Ok(Root { image: alternate.clone(), raw, trusted });
             }
@@ -111,7 +126,7 @@ async fn root(upstream: &dyn Upstream, image: &Reference, wish: &Wish) -> Result
             Err(failure) => tried.push(Tried { image: alternate.clone(), why: failure.lines().join(": ") }),
         }
     }
-    Err(Error::Nowhere { image: image.clone(), tried }.into())
+    Err(Error::Nowhere { image: Box::new(image.clone()), tried }.into())
 }
 
 async fn ask(upstream: &dyn Upstream, image: &Reference, digest: Option<&Digest>) -> Result<Raw, Failure> {
@@ -134,7 +149,13 @@ async fn has(upstream: &dyn Upstream, image: &Reference, entry: &Entry, alternat
         return Ok(same(alternate, upstream, digest, &raw)?);
     }
     let found = upstream.current(alternate).await?;
-    Err(Error::Differs { image: image.clone(), alternate: alternate.clone(), digest: *digest, found }.into())
+    Err(Error::Differs {
+        image: Box::new(image.clone()),
+        alternate: Box::new(alternate.clone()),
+        digest: *digest,
+        found,
+    }
+    .into())
 }
 
 /// What came must be what was asked for.
@@ -143,7 +164,7 @@ pub(super) fn same(image: &Reference, from: &dyn Content, digest: &Digest, raw: 
     if found == *digest {
         return Ok(());
     }
-    Err(Error::Mismatch { image: image.clone(), origin: from.describe(), digest: *digest, found })
+    Err(Error::Mismatch { image: Box::new(image.clone()), origin: from.describe(), digest: *digest, found })
 }
 
 impl Lock {
