@@ -1,6 +1,8 @@
 //! `images build|list|verify`: the parts that labs are made of.
 
+mod bundle;
 mod lock;
+mod serve;
 
 use std::fmt::Write as _;
 
@@ -9,6 +11,7 @@ use clap::Subcommand;
 
 use super::Context;
 use crate::error::{Failure, Kind};
+use crate::images::registry::Access;
 use crate::parts::{self, Built, Listed, Recipes};
 
 /// Build and show the images that labs are made of.
@@ -30,17 +33,33 @@ enum Verb {
     },
     /// Show all parts and which of them are built. Builds nothing.
     List,
-    /// Read everything that was built; what is damaged is taken away, to be built again.
-    Verify,
+    /// Read everything that was built; what is damaged is taken away, to be built again. With bundles:
+    /// read all of them.
+    Verify {
+        /// The bundles, the newest first.
+        #[arg(value_name = "BUNDLE")]
+        bundles: Vec<Utf8PathBuf>,
+        /// Also compare the bundles with this lock.
+        #[arg(long, value_name = "FILE", requires = "bundles")]
+        lock: Option<Utf8PathBuf>,
+    },
+    Bundle(bundle::Args),
+    Serve(serve::Args),
     Lock(lock::Args),
 }
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let recipes = Recipes::load(folder(self.recipes)?)?;
+        let recipes = || Recipes::load(folder(self.recipes)?).map_err(Failure::from);
         match self.verb {
+            Verb::Bundle(args) => args.run(context).await,
+            Verb::Serve(args) => args.run(context).await,
+            Verb::Verify { bundles, lock } if !bundles.is_empty() => {
+                bundle::verify(context, &bundles, lock.as_deref()).await
+            }
             Verb::Lock(args) => args.run(context).await,
             Verb::Build { parts } => {
+                let recipes = recipes()?;
                 let work = |progress| async move {
                     parts::build(&recipes, &parts, &context.paths, &progress, &context.cancel).await
                 };
@@ -48,10 +67,11 @@ impl Args {
                 context.print(&built, built_table(&built))
             }
             Verb::List => {
-                let listed = parts::list(&recipes, &context.paths)?;
+                let listed = parts::list(&recipes()?, &context.paths)?;
                 context.print(&listed, listed_table(&listed))
             }
-            Verb::Verify => {
+            Verb::Verify { .. } => {
+                let recipes = recipes()?;
                 let work = |progress| async move { parts::verify(&recipes, &context.paths, &progress) };
                 let wrong = context.report(None, work).await?;
                 let text =
@@ -65,6 +85,13 @@ impl Args {
             }
         }
     }
+}
+
+/// How registries are reached: with the credentials that Docker's programs use.
+fn access() -> Access {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
+    let folder = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")));
+    Access { docker_config: folder.map(|folder| folder.join("config.json")), ..Access::default() }
 }
 
 /// The folder `parts` of the project: that of the working folder or of one above it, else that of
