@@ -2,10 +2,10 @@
 
 pub mod compose;
 pub mod content;
+pub mod copy;
 pub mod digest;
 pub mod engine;
 pub mod layout;
 pub mod lock;
-pub mod push;
 pub mod reference;
 pub mod registry;
