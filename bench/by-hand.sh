@@ -59,7 +59,11 @@ kubectl apply --namespace plain --filename manifests/first-istio > /dev/null
 istioctl kube-inject --filename manifests/first-istio/first-istio.yaml | kubectl apply --namespace manual --filename - > /dev/null
 kubectl apply --namespace untraced --filename manifests/untraced --filename manifests/first-istio > /dev/null
 for namespace in istio-system demo plain manual untraced; do
-  kubectl wait --namespace $namespace --for=condition=Available deployment --all --timeout=180s > /dev/null
+  kubectl wait --namespace $namespace --for=condition=Available deployment --all --timeout=180s > /dev/null || {
+    kubectl get pods --all-namespaces >&2
+    kubectl get events --namespace $namespace --sort-by=.lastTimestamp | tail -n 20 >&2
+    exit 1
+  }
 done
 phase applications
 

@@ -21,11 +21,11 @@ Feature: Metrics in Prometheus
     And eventually within 15 seconds the sum of 'istio_requests_total{reporter="destination",destination_workload="httpbin",response_code="410"}' has risen by 5
 
   @telemetry @requires(demo)
-  Scenario: Requests are counted by the calling side, by service
-    Given the sum of 'istio_requests_total{reporter="source",source_workload="client",destination_service="httpbin.demo.svc.cluster.local",response_code="203"}' is remembered
+  Scenario: Requests are counted by the calling side, which knows whom it called
+    Given the sum of 'istio_requests_total{reporter="source",source_workload="client",destination_service="httpbin.demo.svc.cluster.local",destination_workload="httpbin",response_code="203"}' is remembered
     When "client" in namespace "demo" sends 9 requests to "http://httpbin:8000/status/203"
     Then every request is answered with status 203
-    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="source",source_workload="client",destination_service="httpbin.demo.svc.cluster.local",response_code="203"}' has risen by 9
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="source",source_workload="client",destination_service="httpbin.demo.svc.cluster.local",destination_workload="httpbin",response_code="203"}' has risen by 9
 
   @telemetry @requires(demo)
   Scenario: A 503 shows as a 503

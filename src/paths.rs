@@ -6,6 +6,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Failure, Kind};
 
+/// The checkout that this program was built from: recipes, manifests and scenarios that lab files need not
+/// bring themselves.
+pub const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
+
 /// The folders of one user. Made once by the command line and handed down, so that nothing else
 /// reads the environment.
 #[derive(Clone, Debug)]

@@ -128,7 +128,7 @@ if [[ -n $(leftovers) ]]; then
   exit 1
 fi
 # Whatever happens, the machine is left as it was found.
-trap 'istiolab down > "$logs/last-down.log" 2>&1' EXIT
+trap '{ istiolab down; "$ISTIOLAB" down --file scenarios/two-nodes.yaml; } > "$logs/last-down.log" 2>&1' EXIT
 
 readonly json=$logs/run.json junit=$logs/run.xml
 check "run brings the quick start up and its scenarios are green" \
@@ -158,6 +158,9 @@ check "up goes on from there" istiolab up
 check "and the lab is whole" istiolab test
 check "down takes it down, too" istiolab down
 check "nothing is left of it" nothing_left
+
+check "pods of a lab of two nodes reach each other" "$ISTIOLAB" run --file scenarios/two-nodes.yaml
+check "its down takes it down" "$ISTIOLAB" down --file scenarios/two-nodes.yaml
 
 echo "test result: $passed passed; $failed failed; 0 ignored;"
 [[ $failed -eq 0 && $mutations -eq 0 ]]

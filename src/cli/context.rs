@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Color, Global, Output};
 use crate::error::{Failure, Kind};
+use crate::images::registry::Access;
 use crate::lab::project::DEFAULT_LAB;
 use crate::paths::Paths;
 use crate::plan::event::Progress;
@@ -52,6 +54,15 @@ impl Context {
             None => quick_start()?,
         };
         Ok(spec::load(&file)?)
+    }
+
+    /// How registries are reached: with the credentials that `docker login` left.
+    pub fn access(&self) -> Access {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let own = set("DOCKER_CONFIG").map(PathBuf::from);
+        let folder = own.or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".docker")));
+        let file = folder.and_then(|folder| Utf8PathBuf::from_path_buf(folder.join("config.json")).ok());
+        Access { docker_config: file, ..Access::default() }
     }
 
     /// Runs `work` within `--timeout`, reported as the flags say.

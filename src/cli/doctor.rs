@@ -5,9 +5,12 @@ use std::io::{IsTerminal as _, Write as _};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use crate::cluster::registry_container;
 use crate::doctor::{self, Options, Remedy, Report, fix};
 use crate::error::{Failure, Kind};
+use crate::images::engine;
 use crate::plan::event::Progress;
+use crate::spec::Lab;
 
 /// Check what labs need of this machine: engine, kernel limits, room, toolchains
 #[derive(Debug, clap::Args)]
@@ -19,11 +22,14 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        // Without a lab file there is no port to ask for; one that is named must be good.
+        let lab = if context.global.file.is_some() { Some(context.lab()?) } else { context.lab().ok() };
+        let lab = lab.as_ref();
         let work = |progress: Progress| async move {
             if self.fix {
-                mend(context, &progress).await
+                mend(lab, context, &progress).await
             } else {
-                Ok(doctor::examine(&options(context), &progress, &context.cancel).await)
+                Ok(doctor::examine(&options(lab, context).await, &progress, &context.cancel).await)
             }
         };
         let report = context.report(None, work).await?;
@@ -32,12 +38,25 @@ impl Args {
     }
 }
 
-fn options(context: &Context) -> Options {
-    Options { cache: context.paths.cache.clone(), ports: Vec::new(), build: true }
+async fn options(lab: Option<&Lab>, context: &Context) -> Options {
+    let mut ports = Vec::new();
+    if let Some(lab) = lab
+        && let Some(port) = lab.registry.port
+    {
+        // The lab's own registry may hold it.
+        let held = match engine::connect().await {
+            Ok(docker) => registry_container::exists(&docker, &lab.name).await.unwrap_or(false),
+            Err(_) => false,
+        };
+        if !held {
+            ports.push(port);
+        }
+    }
+    Options { cache: context.paths.cache.clone(), ports, build: true }
 }
 
 /// Looks at the machine and mends what is wrong, after asking unless `--yes` is given.
-pub(super) async fn mend(context: &Context, progress: &Progress) -> Result<Report, Failure> {
+pub(super) async fn mend(lab: Option<&Lab>, context: &Context, progress: &Progress) -> Result<Report, Failure> {
     let yes = context.global.yes;
     if !yes && !std::io::stdin().is_terminal() {
         return Err(Failure::new(
@@ -46,7 +65,7 @@ pub(super) async fn mend(context: &Context, progress: &Progress) -> Result<Repor
         )
         .hint("Add --yes to agree to every change, or run `istiolab doctor` to see them first."));
     }
-    let options = options(context);
+    let options = options(lab, context).await;
     let cancel: &CancellationToken = &context.cancel;
     let here = fix::Here { options: &options, progress, cancel };
     fix::fix(&here, progress, cancel, |remedy| yes || agreed(remedy)).await

@@ -36,7 +36,7 @@ impl Args {
             let (lab, Self { making, choice }) = (&lab, self);
             async move {
                 if context.global.yes {
-                    mend(context, &progress).await?.verdict()?;
+                    mend(Some(lab), context, &progress).await?.verdict()?;
                 }
                 making.make(lab, context, &progress).await?;
                 choice.test(lab, context, &progress).await

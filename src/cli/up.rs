@@ -51,7 +51,7 @@ impl Args {
 impl Making {
     /// Builds what is missing and brings the lab up.
     pub(super) async fn make(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<(), Failure> {
-        let site = Arc::new(Site::open(lab.clone(), &context.paths)?);
+        let site = Arc::new(Site::open(lab.clone(), &context.paths, context.access())?);
         let stock = site.stock(progress, &context.cancel).await?;
         for (name, digest) in &stock.images {
             progress.emit(What::Image { name: name.clone(), digest: digest.to_string() });

@@ -32,6 +32,9 @@ pub fn merged(wanted: &Wanted, owner: &str) -> Result<Value, Error> {
         }
         _ => return Err(Error::Config("it is not an object".to_owned())),
     }
+    if wanted.own_network {
+        fits_own_network(&config)?;
+    }
     let nodes = config.get_mut("nodes").and_then(Value::as_array_mut);
     let nodes = nodes.ok_or_else(|| Error::Config("`nodes` is not a list".to_owned()))?;
     if nodes.is_empty() {
@@ -48,10 +51,31 @@ pub fn merged(wanted: &Wanted, owner: &str) -> Result<Value, Error> {
     Ok(Value::Object(config))
 }
 
-/// How many nodes there will be, those with a control plane first: the user's own list replaces ours.
-fn counts(wanted: &Wanted) -> (u32, u32) {
-    let Some(theirs) = wanted.config.get("nodes").and_then(Value::as_array) else {
-        return (wanted.control_planes.max(1), wanted.workers);
+/// Our own node image gives pods their addresses before it is told anything, and its DNS stands where
+/// the services' usual addresses are.
+fn fits_own_network(config: &Map<String, Value>) -> Result<(), Error> {
+    let Some(networking) = config.get("networking").and_then(Value::as_object) else { return Ok(()) };
+    for (field, only) in [
+        ("podSubnet", json!("10.244.0.0/16")),
+        ("serviceSubnet", json!("10.96.0.0/16")),
+        ("ipFamily", json!("ipv4")),
+        ("disableDefaultCNI", json!(true)),
+    ] {
+        if let Some(value) = networking.get(field).filter(|value| **value != only) {
+            let why =
+                format!("`networking.{field}` is {value}, but istiolab's own node image has {only}: leave it out");
+            return Err(Error::Config(why));
+        }
+    }
+    Ok(())
+}
+
+/// How many nodes there will be, those with a control plane first: the user's own list in `config` replaces
+/// ours.
+#[must_use]
+pub fn counts(config: &Value, control_planes: u32, workers: u32) -> (u32, u32) {
+    let Some(theirs) = config.get("nodes").and_then(Value::as_array) else {
+        return (control_planes.max(1), workers);
     };
     let workers = theirs.iter().filter(|node| node.get("role").is_some_and(|role| role == "worker")).count();
     let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
@@ -76,7 +100,7 @@ fn ours(wanted: &Wanted) -> Map<String, Value> {
 /// Patches for kubeadm that make our own node image boot in half the time. What each saves, on two
 /// cores, is told in `docs/decisions/006-node-image.md`.
 fn quick(wanted: &Wanted) -> Vec<Value> {
-    let (control_planes, workers) = counts(wanted);
+    let (control_planes, workers) = counts(&wanted.config, wanted.control_planes, wanted.workers);
     // The node image brings CoreDNS in the manifest that kind applies at the end.
     let mut skipped = vec!["preflight", "upload-certs", "kubelet-finalize", "addon/coredns", "show-join-command"];
     if control_planes + workers <= 1 {
@@ -96,6 +120,14 @@ fn quick(wanted: &Wanted) -> Vec<Value> {
     } else {
         json!({"unsafe-no-fsync": "true"})
     };
+    let mut init = json!({"kind": "InitConfiguration", "skipPhases": skipped});
+    let mut join = Vec::new();
+    if control_planes > 1 && workers == 0 {
+        // kind itself lets workloads onto a control plane only if it is alone.
+        let registration = json!({"taints": []});
+        init["nodeRegistration"] = registration.clone();
+        join.push(json!({"kind": "JoinConfiguration", "nodeRegistration": registration}));
+    }
     let patches = [
         json!({
             "kind": "ClusterConfiguration",
@@ -104,10 +136,10 @@ fn quick(wanted: &Wanted) -> Vec<Value> {
             "scheduler": {"extraArgs": client},
             "etcd": {"local": {"extraArgs": etcd}},
         }),
-        json!({"kind": "InitConfiguration", "skipPhases": skipped}),
+        init,
         json!({"kind": "KubeProxyConfiguration", "iptables": {"minSyncPeriod": "100ms"}}),
     ];
-    patches.into_iter().map(|patch| Value::String(patch.to_string())).collect()
+    patches.into_iter().chain(join).map(|patch| Value::String(patch.to_string())).collect()
 }
 
 fn merge(ours: &mut Map<String, Value>, theirs: &Map<String, Value>) {
@@ -167,6 +199,15 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn control_planes_without_workers_carry_workloads() {
+        let patches = |wanted: &Wanted| merged(wanted, "abc").expect("valid")["kubeadmConfigPatches"].to_string();
+        assert!(!patches(&wanted()).contains("taints"));
+        assert!(!patches(&Wanted { control_planes: 3, workers: 1, ..wanted() }).contains("taints"));
+        let three = patches(&Wanted { control_planes: 3, ..wanted() });
+        assert_eq!(three.matches("taints").count(), 2, "{three}");
+    }
+
+    #[test]
     fn another_node_image_boots_as_kind_says() {
         let plain = merged(&Wanted { own_network: false, ..wanted() }, "abc").expect("valid");
         assert!(plain.get("kubeadmConfigPatches").is_none() && plain.get("networking").is_none());
@@ -208,13 +249,13 @@ pub(super) mod tests {
     fn theirs_is_merged_deeply_and_their_nodes_are_marked_too() {
         let config = merged(
             &with(json!({
-                "networking": {"podSubnet": "10.1.0.0/16"},
+                "networking": {"apiServerPort": 6443},
                 "nodes": [{"role": "control-plane", "extraMounts": [{"hostPath": "/a", "containerPath": "/b"}]}, {"role": "worker"}],
             })),
             "abc",
         )
         .expect("valid");
-        assert_eq!(config["networking"], json!({"disableDefaultCNI": true, "podSubnet": "10.1.0.0/16"}));
+        assert_eq!(config["networking"], json!({"disableDefaultCNI": true, "apiServerPort": 6443}));
         assert_eq!(config["nodes"][0]["extraMounts"][0]["hostPath"], "/a");
         assert_eq!(config["nodes"][0]["extraMounts"][1]["containerPath"], "/etc/istiolab/owner/abc");
         assert_eq!(config["nodes"][1]["extraMounts"][0]["containerPath"], "/etc/istiolab/owner/abc");
@@ -222,8 +263,8 @@ pub(super) mod tests {
 
     #[test]
     fn theirs_wins_where_both_speak() {
-        let config = merged(&with(json!({"networking": {"disableDefaultCNI": false}})), "abc").expect("valid");
-        assert_eq!(config["networking"]["disableDefaultCNI"], false);
+        let config = merged(&with(json!({"networking": {"disableDefaultCNI": true}, "nodes": [{}]})), "abc");
+        assert_eq!(config.expect("valid")["nodes"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]
@@ -233,6 +274,10 @@ pub(super) mod tests {
             (json!({"kind": "Pod"}), "kind"),
             (json!({"apiVersion": "v1"}), "apiVersion"),
             (json!({"name": "x"}), "name"),
+            (json!({"networking": {"podSubnet": "10.1.0.0/16"}}), "podSubnet"),
+            (json!({"networking": {"serviceSubnet": "10.1.0.0/16"}}), "serviceSubnet"),
+            (json!({"networking": {"ipFamily": "dual"}}), "ipFamily"),
+            (json!({"networking": {"disableDefaultCNI": false}}), "disableDefaultCNI"),
             (json!({"nodes": {}}), "nodes"),
             (json!({"nodes": []}), "nodes"),
             (json!({"nodes": ["worker"]}), "node"),

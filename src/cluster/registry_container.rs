@@ -7,8 +7,8 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error as EngineError;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, HostConfig, NetworkConnectRequest, PortBinding, RestartPolicy,
-    RestartPolicyNameEnum, VolumeCreateRequest,
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
@@ -19,7 +19,7 @@ use kube::api::{Api, Patch, PatchParams};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Node, is_labelled, labels, network, pause};
+use super::{Error, is_labelled, labels, network, pause};
 use crate::images::engine;
 use crate::images::registry::Client;
 
@@ -104,24 +104,14 @@ pub async fn ensure(
     Ok(handle)
 }
 
-/// Joins the registry to the network that the nodes are in, if it is in none of theirs: kind was told
-/// to use another one when the cluster was made. Its port on this machine may then be another one:
-/// call [`ensure`] again.
+/// Whether the lab has its registry, running or not.
 ///
 /// # Errors
 /// [`Error::Engine`].
-pub async fn connect(docker: &Docker, handle: &Handle, nodes: &[Node]) -> Result<(), Error> {
-    let container = inspect(docker, &handle.container).await?;
-    let joined = container.and_then(|container| container.network_settings?.networks).unwrap_or_default();
-    let theirs: Vec<&String> = nodes.iter().flat_map(|node| &node.networks).collect();
-    // The default bridge resolves no names.
-    let Some(network) = theirs.iter().find(|network| **network != "bridge") else { return Ok(()) };
-    if theirs.iter().any(|network| joined.contains_key(*network)) {
-        return Ok(());
-    }
-    let request = NetworkConnectRequest { container: handle.container.clone(), endpoint_config: None };
-    let connected = docker.connect_network(network, request).await;
-    Ok(connected.map_err(engine::Error::request(format!("joining the registry to the network {network}")))?)
+pub async fn exists(docker: &Docker, lab: &str) -> Result<bool, Error> {
+    let name = name(lab);
+    let container = inspect(docker, &name).await?;
+    Ok(container.is_some_and(|container| owned(&name, &container, lab).is_ok()))
 }
 
 /// Tells the cluster's users where the registry is

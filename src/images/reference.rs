@@ -75,6 +75,23 @@ impl Reference {
         self.tag.as_deref().unwrap_or(DEFAULT_TAG)
     }
 
+    /// The same with the tag `latest` where neither tag nor digest is written, which is what a client
+    /// asks for: two spellings of one image are then equal.
+    #[must_use]
+    pub fn complete(self) -> Self {
+        let tag = match (self.tag, &self.digest) {
+            (None, None) => Some(DEFAULT_TAG.to_owned()),
+            (tag, _) => tag,
+        };
+        Self { tag, ..self }
+    }
+
+    /// The same repository with this digest and no tag, as `docker.io/library/nginx@sha256:…`.
+    #[must_use]
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self { tag: None, digest: Some(digest), ..self.clone() }
+    }
+
     /// Where the lab's registry keeps images of this name: the upstream registry is the first part
     /// of the path, so that no two upstreams meet. A port's colon, which a path can't have, becomes `_`.
     #[must_use]
@@ -277,6 +294,16 @@ mod tests {
         assert!(format!("a/{}", "b".repeat(256)).parse::<Reference>().is_err());
         assert!(format!("a:{}", "b".repeat(129)).parse::<Reference>().is_err());
         assert!("a/B".parse::<Reference>().expect_err("upper case").to_string().contains("lower case"));
+    }
+
+    #[test]
+    fn spellings_of_one_image_are_one() {
+        let complete = |text: &str| text.parse::<Reference>().expect(text).complete().to_string();
+        assert_eq!(complete("nginx"), "docker.io/library/nginx:latest");
+        assert_eq!(complete("docker.io/nginx:1"), "docker.io/library/nginx:1");
+        assert_eq!(complete(&format!("nginx@{DIGEST}")), format!("docker.io/library/nginx@{DIGEST}"));
+        let pinned = "a:1".parse::<Reference>().expect("one").pinned(DIGEST.parse().expect("one"));
+        assert_eq!(pinned.to_string(), format!("docker.io/library/a@{DIGEST}"));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 pub mod demand;
 pub mod down;
+pub mod lock;
 pub mod project;
+pub mod references;
 pub mod site;
 pub mod status;
 pub mod up;

@@ -10,27 +10,30 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{demand, project};
-use crate::cluster::kind;
+use crate::cluster::{self, kind};
 use crate::error::{Failure, Kind};
 use crate::images::digest::Digest;
 use crate::images::engine;
 use crate::images::layout::Layout;
+use crate::images::registry::{Access, Mirror};
 use crate::objects::{self, Object};
-use crate::parts::{self, Recipes};
+use crate::parts::{self, Built, Fetched, Recipes};
 use crate::paths::Paths;
 use crate::plan::event::Progress;
 use crate::spec::{Addon, Application, Lab, Source};
 
 /// The part with the node image, whose version is Kubernetes'.
-const NODE: &str = "node";
+pub(super) const NODE: &str = "node";
 /// The part with a node image that has the images of common labs inside.
 const FULL_NODE: &str = "node-lab";
 /// The part with Istio's images and `istioctl`.
-const ISTIO: &str = "istio";
+pub(super) const ISTIO: &str = "istio";
 /// The part with the `kind` program.
 const KIND: &str = "kind";
+/// The part with the image that kind puts before several control planes.
+pub(super) const LOAD_BALANCER: &str = "load-balancer";
 /// The part with the image of the lab's registry.
-const REGISTRY: &str = "registry";
+pub(super) const REGISTRY: &str = "registry";
 
 /// A lab that can be made.
 pub struct Site {
@@ -38,6 +41,8 @@ pub struct Site {
     pub lab: Lab,
     /// The user's folders.
     pub paths: Paths,
+    /// How registries are reached.
+    pub access: Access,
     /// The lab's own state folder.
     pub folder: Utf8PathBuf,
     /// The project that the lab file is part of.
@@ -60,6 +65,8 @@ pub struct Stock {
     pub node: String,
     /// Images that stand in the node image, by their full names.
     pub standing: BTreeSet<String>,
+    /// The full name of the image that stands before several control planes, where there are several.
+    pub load_balancer: Option<String>,
     /// The registry image's full name.
     pub registry: String,
     /// The `kind` program.
@@ -74,7 +81,7 @@ impl Site {
     ///
     /// # Errors
     /// [`Kind::BadInput`] for files that can't be read or hold no objects.
-    pub fn open(lab: Lab, paths: &Paths) -> Result<Self, Failure> {
+    pub fn open(lab: Lab, paths: &Paths, access: Access) -> Result<Self, Failure> {
         let load = |paths: &[Utf8PathBuf]| objects::load(paths).map_err(Failure::from);
         let addons = lab.addons.iter().map(|addon| Ok((addon.clone(), load(&addon.objects)?)));
         let addons = addons.collect::<Result<Vec<_>, Failure>>()?;
@@ -86,6 +93,7 @@ impl Site {
             folder: paths.lab(&lab.name),
             project: project::root(&lab.dir)?,
             paths: paths.clone(),
+            access,
             addons,
             applications,
             mesh_objects,
@@ -94,10 +102,14 @@ impl Site {
     }
 
     /// Every object that the lab file names.
-    fn documents(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
         let addons = self.addons.iter().flat_map(|(_, objects)| objects);
         let applications = self.applications.iter().flat_map(|(_, objects)| objects);
-        addons.chain(applications).chain(&self.mesh_objects).map(|object| &object.document)
+        addons.chain(applications).chain(&self.mesh_objects)
+    }
+
+    fn documents(&self) -> impl Iterator<Item = &Value> {
+        self.objects().map(|object| &object.document)
     }
 
     /// The parts that the lab needs, by name.
@@ -105,8 +117,10 @@ impl Site {
         let version =
             |part: &str| recipes.iter().find(|recipe| recipe.name == part).map(|recipe| recipe.version.as_str());
         self.check_version("cluster.kubernetes", &self.lab.cluster.kubernetes, version(NODE))?;
-        let node = if self.standing(recipes).is_empty() { NODE } else { FULL_NODE };
-        let mut wanted = BTreeSet::from([node, KIND, REGISTRY].map(str::to_owned));
+        let mut wanted = BTreeSet::from([self.node_part(recipes), KIND, REGISTRY].map(str::to_owned));
+        if self.has_load_balancer() {
+            wanted.insert(LOAD_BALANCER.to_owned());
+        }
         if let Some(mesh) = &self.lab.mesh {
             self.check_version("mesh.version", &mesh.version, version(ISTIO))?;
             wanted.insert(ISTIO.to_owned());
@@ -118,6 +132,17 @@ impl Site {
             }
         }
         Ok(wanted.into_iter().collect())
+    }
+
+    /// Whether there are several control planes, which kind puts a load balancer before.
+    pub(super) fn has_load_balancer(&self) -> bool {
+        let cluster = &self.lab.cluster;
+        cluster::config::counts(&cluster.config, cluster.nodes.control_planes, cluster.nodes.workers).0 > 1
+    }
+
+    /// The part with the node image that the lab runs on.
+    pub(super) fn node_part(&self, recipes: &Recipes) -> &'static str {
+        if self.standing(recipes).is_empty() { NODE } else { FULL_NODE }
     }
 
     /// The images that stand in the full node image, if it has all that the lab needs. One that is
@@ -147,18 +172,66 @@ impl Site {
             .hint(format!("Write `{field}` as a version that `istiolab images list` shows.")))
     }
 
-    /// Builds what is missing of the parts that the lab needs.
+    /// The parts from the registry that the lab file names; `None` if they are to be built.
+    async fn fetch(
+        &self,
+        recipes: &Recipes,
+        wanted: &[String],
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Vec<Built>>, Failure> {
+        let Some(registry) = self.lab.images.registry.as_ref().filter(|_| self.lab.images.source != Source::Parts)
+        else {
+            return Ok(None);
+        };
+        let mirror = Mirror::at(registry, &self.access)?;
+        let must = self.lab.images.source == Source::Registry;
+        if let Err(error) = mirror.client().ping().await {
+            if must {
+                return Err(
+                    Failure::from(error).hint("`images.source: auto` builds the parts where no registry answers.")
+                );
+            }
+            progress.note(format!("{registry} does not answer: the parts are built."));
+            return Ok(None);
+        }
+        match parts::fetch(recipes, wanted, &self.paths, &mirror, progress, cancel).await? {
+            Fetched::All(built) => Ok(Some(built)),
+            Fetched::Missing(missing) if must => {
+                let names: Vec<&str> =
+                    missing.iter().filter_map(|reference| reference.repository().rsplit('/').next()).collect();
+                let text = format!("{registry} lacks these parts as this project makes them: {}", names.join(", "));
+                Err(Failure::new(Kind::Unavailable, text).hint(format!(
+                    "On a machine that can build them, run `istiolab images mirror --to {registry} -f {}`.",
+                    self.lab.file
+                )))
+            }
+            Fetched::Missing(missing) => {
+                progress.note(format!("{registry} lacks {} parts: they are built.", missing.len()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The project's recipes.
     ///
     /// # Errors
-    /// Those of [`parts::build`]; [`Kind::BadInput`] for versions that no recipe makes.
+    /// [`Kind::BadInput`] for recipes that are wrong.
+    pub(super) fn recipes(&self) -> Result<Recipes, Failure> {
+        Recipes::load(self.project.join("parts")).map_err(Failure::from)
+    }
+
+    /// Fetches or builds what is missing of the parts that the lab needs.
+    ///
+    /// # Errors
+    /// Those of [`parts::fetch`] and [`parts::build`]; [`Kind::BadInput`] for versions that no recipe makes.
     pub async fn stock(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Stock, Failure> {
-        if self.lab.images.source == Source::Registry {
-            let message = format!("{}: `images.source: registry` is not there yet", self.lab.file);
-            return Err(Failure::new(Kind::BadInput, message).hint("Write `source: parts`, or leave it out."));
-        }
-        let recipes = Recipes::load(self.project.join("parts")).map_err(Failure::from)?;
+        let recipes = self.recipes()?;
         let wanted = self.wanted(&recipes)?;
-        let built = parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?;
+        let built = match self.fetch(&recipes, &wanted, progress, cancel).await? {
+            Some(fetched) => fetched,
+            None => parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?,
+        };
         let part = |name: &str| {
             built
                 .iter()
@@ -194,8 +267,9 @@ impl Site {
             .filter(|image| needed.contains(&image.name) || in_mesh(&image.name));
         Ok(Stock {
             store: Layout::open(self.paths.cache.join("images")).map_err(Failure::from)?,
-            node: image(if standing.is_empty() { NODE } else { FULL_NODE })?,
+            node: image(self.node_part(&recipes))?,
             standing,
+            load_balancer: if self.has_load_balancer() { Some(image(LOAD_BALANCER)?) } else { None },
             registry: image(REGISTRY)?,
             kind: file(KIND, "kind")?,
             istio,

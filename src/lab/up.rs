@@ -78,7 +78,13 @@ impl Steps<'_> {
 
     fn cluster(&mut self) {
         let phase = "cluster";
-        step!(self, phase, "cluster/claim", "looking for the lab's cluster", &["engine/node"], claim());
+        let mut after = vec!["engine/node"];
+        if self.work.has_load_balancer() {
+            let (id, title) = ("engine/load-balancer", "loading the load balancer's image into the engine");
+            step!(self, "images", id, title, &[], load(Loaded::LoadBalancer));
+            after.push(id);
+        }
+        step!(self, phase, "cluster/claim", "looking for the lab's cluster", &after, claim());
         step!(self, phase, "cluster/create", "making the cluster", &["cluster/claim"], create());
         // As soon as the nodes' containers run, long before there is an API server.
         let after = ["cluster/claim", "registry/start"];

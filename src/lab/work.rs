@@ -55,6 +55,7 @@ pub(super) struct Work {
 #[derive(Clone, Copy)]
 pub(super) enum Loaded {
     Node,
+    LoadBalancer,
     Registry,
 }
 
@@ -82,6 +83,14 @@ impl Work {
         let name = match what {
             Loaded::Node => &self.stock.node,
             Loaded::Registry => &self.stock.registry,
+            Loaded::LoadBalancer => {
+                let Some(name) = &self.stock.load_balancer else { return Ok(Outcome::Unchanged) };
+                // kind demands a name that others publish under: what has it already stays.
+                if engine::id(&self.docker, name).await?.is_some() {
+                    return Ok(Outcome::Unchanged);
+                }
+                name
+            }
         };
         let digest = self
             .stock
@@ -126,6 +135,11 @@ impl Work {
         }
         let new = done.images - done.unchanged;
         Ok(Outcome::done(format!("{new} images, {} blobs, {} MB", done.blobs, done.bytes / 1_000_000)))
+    }
+
+    /// Whether the engine needs an image to put before several control planes.
+    pub(super) fn has_load_balancer(&self) -> bool {
+        self.stock.load_balancer.is_some()
     }
 
     /// Finds out what is there and removes what can't stay, before anything is done to the nodes.

@@ -3,12 +3,14 @@
 
 mod error;
 pub mod inject;
+mod injected;
 mod operator;
 pub mod ready;
 mod render;
 mod webhook;
 
 pub use error::Error;
+pub use injected::{Injected, injected};
 pub use operator::Images;
 pub use render::{Rendered, render};
 

@@ -62,7 +62,7 @@ pub(super) fn stock_envoy() -> Value {
                 "env": {
                     "PILOT_ENABLE_METADATA_EXCHANGE": "false",
                     "PILOT_ENABLE_ALPN_FILTER": "false",
-                    "PILOT_ENABLE_TELEMETRY_LABEL": "false",
+                    "PILOT_ENABLE_TELEMETRY_LABEL": "true",
                 },
             },
         },

@@ -1,15 +1,12 @@
 //! From inputs to layers, images and files in the store. Everything here blocks.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use fs_err as fs;
 
 use super::input::Made;
 use super::recipe::{Entry, Image};
-use super::record::Record;
+use super::record::{Record, keep_file};
 use super::{Error, Recipe};
 use crate::images::compose::{self, Layer, RunConfig, Source, Tree};
 use crate::images::digest::Digest;
@@ -225,27 +222,11 @@ impl Assembly<'_> {
         found.ok_or_else(|| self.recipe.wrong(format!("the part `{part}` is not among its `needs`")))
     }
 
-    /// Copies the part's files to `$cache/files/PART/KEY/`, where they stay as long as the key is in
-    /// use by somebody.
+    /// Copies the part's files to where they stay.
     fn files(&self) -> Result<BTreeMap<String, (Utf8PathBuf, u64)>, Error> {
-        let mut files = BTreeMap::new();
-        if self.recipe.files.is_empty() {
-            return Ok(files);
-        }
-        let dir = self.cache.join("files").join(&self.recipe.name).join(&self.key.hex()[..16]);
-        fs::create_dir_all(&dir).map_err(|source| Error::write(&dir, source))?;
-        for (name, from) in &self.recipe.files {
-            let to = dir.join(name);
-            let failed = |source| Error::write(&to, source);
-            let from = self.source(from)?;
-            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&dir).map_err(failed)?;
-            let mut content = fs::File::open(&from).map_err(|source| Error::read(&from, source))?;
-            let size = crate::images::digest::copy(&mut content, &mut file).map_err(failed)?;
-            file.as_file().set_permissions(Permissions::from_mode(0o755)).map_err(failed)?;
-            file.as_file().sync_data().map_err(failed)?;
-            file.persist(&to).map_err(|error| failed(error.error))?;
-            files.insert(name.clone(), (to, size));
-        }
-        Ok(files)
+        let kept = |(name, from): (&String, &String)| {
+            Ok((name.clone(), keep_file(self.cache, &self.recipe.name, &self.key, name, &self.source(from)?)?))
+        };
+        self.recipe.files.iter().map(kept).collect()
     }
 }

@@ -21,6 +21,34 @@ pub(super) fn of(
     versions: &BTreeMap<Toolchain, String>,
     needs: &[Record],
 ) -> Result<Digest, Error> {
+    let mut hasher = begun(recipe, project)?;
+    for toolchain in toolchains(recipe) {
+        hasher.field(versions.get(&toolchain).map_or("", String::as_str));
+    }
+    for need in needs {
+        hasher.field(&need.name);
+        hasher.field(need.key.to_string());
+        for (name, descriptor) in need.images.iter().chain(&need.layers) {
+            hasher.field(name);
+            hasher.field(descriptor.digest.to_string());
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// The key of a part by what it is to be made of alone, `needs` being those of the parts that it needs: the
+/// same on every machine, whatever compilers it has, so that machines without any find what others built.
+pub(super) fn of_recipe(recipe: &Recipe, project: &Utf8Path, needs: &[Digest]) -> Result<Digest, Error> {
+    let mut hasher = begun(recipe, project)?;
+    hasher.field("by its recipe alone");
+    for need in needs {
+        hasher.field(need.to_string());
+    }
+    Ok(hasher.finish())
+}
+
+/// What both keys begin with.
+fn begun(recipe: &Recipe, project: &Utf8Path) -> Result<Hasher, Error> {
     let mut hasher = Hasher::new();
     hasher.field(BUILDER);
     hash_folder(&mut hasher, &recipe.dir)?;
@@ -34,18 +62,7 @@ pub(super) fn of(
             }
         }
     }
-    for toolchain in toolchains(recipe) {
-        hasher.field(versions.get(&toolchain).map_or("", String::as_str));
-    }
-    for need in needs {
-        hasher.field(&need.name);
-        hasher.field(need.key.to_string());
-        for (name, descriptor) in need.images.iter().chain(&need.layers) {
-            hasher.field(name);
-            hasher.field(descriptor.digest.to_string());
-        }
-    }
-    Ok(hasher.finish())
+    Ok(hasher)
 }
 
 /// The compilers that a part uses.

@@ -7,10 +7,12 @@
 
 mod assemble;
 mod build;
+mod found;
 mod input;
 mod key;
 pub mod recipe;
 mod record;
+mod share;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -22,13 +24,18 @@ use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
 pub use build::{build, verify};
+pub use found::{Found, found};
 pub use recipe::{Recipe, Recipes};
 pub use record::{Built, BuiltImage, Listed, list};
+pub use share::{Fetched, fetch, pack, references};
 
 use crate::error::{Failure, Kind};
 use crate::images::digest::Digest;
 use crate::images::{compose, layout};
 use crate::process;
+
+/// The registry in the names of images that are built here and that no other registry has.
+pub const REGISTRY: &str = "istiolab.local";
 
 /// Why a part could not be built.
 #[derive(Debug, Error)]
@@ -109,6 +116,20 @@ pub enum Error {
         /// How long it was waited for.
         minutes: u64,
     },
+    /// A part is to be given away that is not there.
+    #[error("the part `{part}` is not built, or not whole")]
+    Unbuilt {
+        /// The part.
+        part: String,
+    },
+    /// An artifact is not what the recipe makes.
+    #[error("the part `{part}` that came is not this project's: {what}")]
+    Foreign {
+        /// The part.
+        part: String,
+        /// What is wrong.
+        what: String,
+    },
     /// It was asked to stop.
     #[error("interrupted")]
     Cancelled,
@@ -143,6 +164,9 @@ impl From<Error> for Failure {
             Error::Process(error) => error.into(),
             Error::Recipe { .. } | Error::Circle { .. } => Self::new(Kind::BadInput, error),
             Error::Unknown { .. } => Self::new(Kind::Usage, error).hint("`istiolab images list` shows all parts."),
+            Error::Unbuilt { .. } => Self::new(Kind::Unavailable, error).hint("Run `istiolab images build`."),
+            Error::Foreign { .. } => Self::new(Kind::Refused, error)
+                .hint("Nothing of it was used. Fill the registry or the bundle again, from this project."),
             Error::Archive => Self::new(Kind::Unavailable, error),
             Error::Tool { .. } => Self::new(Kind::Unavailable, error).hint(TOOLS),
             Error::Checksum { .. } => Self::new(Kind::Refused, error)

@@ -1,7 +1,9 @@
 //! What is known of a part that was built, kept beside the store.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -10,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Recipe, Recipes};
-use crate::images::digest::Digest;
+use crate::images::digest::{Digest, copy};
 use crate::images::layout::{Descriptor, Layout};
 use crate::paths::Paths;
 
@@ -179,6 +181,28 @@ pub fn list(recipes: &Recipes, paths: &Paths) -> Result<Vec<Listed>, Error> {
             .map(|record| record.built(&layout, true)),
     };
     Ok(recipes.iter().map(listed).collect())
+}
+
+/// Copies a file that came out of a part to `$cache/files/PART/KEY/`, where it stays as long as the key is in use
+/// by somebody. Returns its place and its length in bytes.
+pub(super) fn keep_file(
+    cache: &Utf8Path,
+    part: &str,
+    key: &Digest,
+    name: &str,
+    from: &Utf8Path,
+) -> Result<(Utf8PathBuf, u64), Error> {
+    let dir = cache.join("files").join(part).join(&key.hex()[..16]);
+    fs::create_dir_all(&dir).map_err(|source| Error::write(&dir, source))?;
+    let to = dir.join(name);
+    let failed = |source| Error::write(&to, source);
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&dir).map_err(failed)?;
+    let mut content = fs::File::open(from).map_err(|source| Error::read(from, source))?;
+    let size = copy(&mut content, &mut file).map_err(failed)?;
+    file.as_file().set_permissions(Permissions::from_mode(0o755)).map_err(failed)?;
+    file.as_file().sync_data().map_err(failed)?;
+    file.persist(&to).map_err(|error| failed(error.error))?;
+    Ok((to, size))
 }
 
 /// A file of the cache; one that is missing or damaged is as good as none.

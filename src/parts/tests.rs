@@ -288,3 +288,69 @@ fn a_full_disk_is_told_as_such() {
         assert!(failure.hints[0].starts_with("The disk is full"), "{failure}");
     }
 }
+
+/// The same project on another machine, which has nothing in its cache.
+fn elsewhere(project: &Project) -> (tempfile::TempDir, Paths) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let root = Utf8Path::from_path(dir.path()).expect("UTF-8");
+    let paths = Paths { cache: root.join("cache"), state: project.root.join("state") };
+    (dir, paths)
+}
+
+async fn fetched(project: &Project, paths: &Paths, wanted: &[&str]) -> Result<Fetched, Failure> {
+    let wanted: Vec<String> = wanted.iter().map(|&name| name.to_owned()).collect();
+    let (progress, from) = (Progress::silent(), project.layout());
+    fetch(&project.recipes(), &wanted, paths, &from, &progress, &project.cancel).await
+}
+
+#[tokio::test]
+async fn what_one_machine_built_another_fetches_whole() {
+    let project = Project::new();
+    let here = project.build().await.expect("they can be built");
+    let all = ["above", "below", "beside"].map(str::to_owned);
+    let packed = pack(&project.recipes(), &all, &project.paths()).expect("they are there");
+    assert_eq!(packed, pack(&project.recipes(), &all, &project.paths()).expect("again"), "the same bytes");
+    let (_dir, paths) = elsewhere(&project);
+
+    let Fetched::All(there) = fetched(&project, &paths, &["above"]).await.expect("fetched") else { panic!("missing") };
+    assert_eq!(there.len(), 1, "what it was built from stays away");
+    let original = here.iter().find(|part| part.name == "above").expect("built");
+    assert_eq!((&there[0].images, there[0].cached), (&original.images, false));
+    let file = &there[0].files["above"];
+    assert!(file.starts_with(&paths.cache));
+    assert_eq!(fs::read_to_string(file).expect("there"), "above\n");
+    let store = Layout::open(paths.cache.join("images")).expect("a store");
+    assert!(store.resolve("istiolab.local/above:1").is_some());
+
+    fs::remove_dir_all(project.root.join("cache")).expect("deleted");
+    let Fetched::All(again) = fetched(&project, &paths, &["above"]).await.expect("fetched") else { panic!("missing") };
+    assert!(again[0].cached, "nobody was asked");
+}
+
+#[tokio::test]
+async fn a_changed_recipe_finds_nothing_old() {
+    let project = Project::new();
+    project.build().await.expect("they can be built");
+    let (_dir, paths) = elsewhere(&project);
+    let missing = fetched(&project, &paths, &["above"]).await.expect("asked");
+    assert!(matches!(missing, Fetched::Missing(ref parts) if parts.len() == 1), "nothing was packed: {missing:?}");
+    pack(&project.recipes(), &["above".to_owned()], &project.paths()).expect("it is there");
+    // What a part is built from counts, too.
+    project.part("below", "", "echo changed >program");
+    let missing = fetched(&project, &paths, &["above"]).await.expect("asked");
+    assert!(matches!(missing, Fetched::Missing(_)), "{missing:?}");
+}
+
+#[tokio::test]
+async fn what_was_changed_on_the_way_is_not_taken() {
+    let project = Project::new();
+    project.build().await.expect("they can be built");
+    pack(&project.recipes(), &["above".to_owned()], &project.paths()).expect("it is there");
+    let (_dir, paths) = elsewhere(&project);
+    fs::write(&project.layers("above")[0], vec![0; 3072]).expect("spoilt");
+    let failure = fetched(&project, &paths, &["above"]).await.expect_err("it is damaged");
+    assert_eq!(failure.kind, crate::error::Kind::Unavailable, "{failure}");
+    assert!(failure.to_string().contains("for the blob sha256:"), "{failure}");
+    let left = paths.cache.join("built/above");
+    assert!(!left.exists() || left.read_dir_utf8().expect("a folder").count() == 0);
+}

@@ -8,7 +8,13 @@ use serde_json::Value;
 
 use super::check::nearest;
 use super::problem::Problem;
+use crate::images::reference::Reference;
+use crate::images::registry::Mirror;
+use crate::paths;
 use crate::yaml::{Node, Tree};
+
+/// What is right where a reference is wrong.
+const REFERENCE: &str = "an image is written `[registry/]repository[:tag][@sha256:…]`";
 
 const OBJECTS: [&str; 3] = ["yaml", "yml", "json"];
 
@@ -21,6 +27,8 @@ pub(super) fn check(root: &Node, file: &Utf8Path, dir: &Utf8Path) -> Vec<Problem
     facts.addons();
     facts.applications();
     facts.cluster();
+    facts.images();
+    facts.alternates();
     facts.tags();
     facts.problems
 }
@@ -53,9 +61,11 @@ pub(super) fn absolute(dir: &Utf8Path, path: &str) -> Utf8PathBuf {
     absolute
 }
 
-/// The folder of a known add-on: `manifests/addons/NAME` beside the lab file or above it.
+/// The folder of a known add-on: `manifests/addons/NAME` beside the lab file or above it, else of istiolab's
+/// own sources.
 pub(super) fn own_objects(dir: &Utf8Path, name: &str) -> Option<Utf8PathBuf> {
-    dir.ancestors().map(|dir| dir.join("manifests/addons").join(name)).find(|dir| dir.is_dir())
+    let folders = dir.ancestors().chain([Utf8Path::new(paths::SOURCES)]);
+    folders.map(|dir| dir.join("manifests/addons").join(name)).find(|dir| dir.is_dir())
 }
 
 /// Whether a file with one of `endings` is in `dir` or below it.
@@ -136,8 +146,9 @@ impl<'a> Facts<'a> {
                 let hint = format!("{near}known: {}; any other needs `objects`", super::ADDONS.join(", "));
                 self.problem(at, format!("unknown add-on `{name}`"), hint);
             } else if own_objects(self.dir, name).is_none() {
-                let message = format!("no folder manifests/addons/{name} beside the lab file or above it");
-                self.problem(at, message, "keep the lab file in the project, or give the add-on `objects`");
+                let message =
+                    format!("no folder manifests/addons/{name} beside the lab file, above it or in {}", paths::SOURCES);
+                self.problem(at, message, "give the add-on `objects`");
             }
         }
     }
@@ -186,6 +197,53 @@ impl<'a> Facts<'a> {
         if let (Some(at), Some(_)) = (config.get("nodes"), cluster.get("nodes")) {
             let message = "`cluster.nodes` and `cluster.config.nodes` both say which nodes there are";
             self.problem(at, message, "keep one of them");
+        }
+    }
+
+    fn images(&mut self) {
+        let Some(images) = self.root.get("images") else { return };
+        let source = images.get("source");
+        match (images.get("registry"), source.and_then(text)) {
+            (None, Some("registry")) => {
+                let hint = "add `registry:` beside it, or write `source: parts`";
+                self.problem(source.unwrap_or(images), "`images.source: registry` names no registry".to_owned(), hint);
+            }
+            (Some(at), source) => {
+                let wrong = text(at).and_then(|text| Mirror::place(text).err());
+                if let Some(error) = wrong {
+                    self.problem(at, format!("`images.registry`: {error}"), "write it as registry.example.com/path");
+                } else if source == Some("parts") {
+                    self.problem(at, "`images.source: parts` asks no registry".to_owned(), "keep one of them");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn alternates(&mut self) {
+        let Some(Tree::Map(entries)) =
+            self.root.get("images").and_then(|images| images.get("alternates")).map(|at| &at.tree)
+        else {
+            return;
+        };
+        let mut seen: BTreeMap<Reference, u64> = BTreeMap::new();
+        for entry in entries {
+            let at = Node { tree: Tree::Scalar(Value::Null), line: entry.line, column: entry.column };
+            match entry.key.parse::<Reference>().map(Reference::complete) {
+                Err(error) => self.problem(&at, error.to_string(), REFERENCE),
+                Ok(image) => {
+                    if let Some(line) = seen.insert(image, entry.line) {
+                        let message = format!("`{}` stands twice in `images.alternates`", entry.key);
+                        self.problem(&at, message, format!("the first is in line {line}"));
+                    }
+                }
+            }
+            let Tree::List(places) = &entry.value.tree else { continue };
+            for place in places {
+                if let Some(Err(error)) = text(place).map(str::parse::<Reference>) {
+                    self.problem(place, error.to_string(), REFERENCE);
+                }
+            }
         }
     }
 

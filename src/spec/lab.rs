@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::raw::{Injection, Provider, Source};
+use crate::images::reference::Reference;
 
 /// A lab.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -55,10 +56,15 @@ pub struct Nodes {
 }
 
 /// Where images come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Images {
     /// The source.
     pub source: Source,
+    /// A registry that has what labs are made of, as `registry.example.com/istiolab`.
+    pub registry: Option<String>,
+    /// Other places that have the very same image, in the order in which they are asked. References are
+    /// complete ([`Reference::complete`]).
+    pub alternates: BTreeMap<Reference, Vec<Reference>>,
 }
 
 /// The registry container beside the cluster.

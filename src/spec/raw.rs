@@ -105,16 +105,22 @@ impl Default for Nodes {
 pub(super) struct Images {
     /// The source.
     pub(super) source: Source,
+    /// A registry that `istiolab images mirror` has filled, as `registry.example.com/istiolab`; with `http://`
+    /// before it where it speaks plain HTTP.
+    #[schemars(with = "String")]
+    pub(super) registry: Option<String>,
+    /// Other places that have an image with the very same digest, by the reference that objects use; asked in this order when its own registry does not answer.
+    pub(super) alternates: BTreeMap<String, Vec<String>>,
 }
 
 /// Where container images come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// From registries where they answer, else built from packages.
+    /// From the registry if one is named, answers and has all of them; else built from packages.
     #[default]
     Auto,
-    /// From registries.
+    /// From the registry alone.
     Registry,
     /// Built from packages.
     Parts,

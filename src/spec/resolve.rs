@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::facts::{absolute, own_objects, text};
 use super::lab::{Addon, Application, Cluster, Features, Images, Lab, Mesh, Nodes, Registry};
 use super::raw::{self, Injection};
+use crate::images::reference::Reference;
 use crate::yaml::{Node, Tree};
 
 /// The version of Kubernetes that a lab gets which names none.
@@ -18,14 +19,13 @@ pub(super) fn resolve(root: &Node, path: &Utf8Path) -> Option<Lab> {
     let dir = path.parent().unwrap_or(Utf8Path::new("/"));
     let mesh: Option<raw::Mesh> = section(root, "mesh")?;
     let has_mesh = mesh.is_some();
-    let images: raw::Images = section(root, "images")?;
     let registry: raw::Registry = section(root, "registry")?;
     Some(Lab {
         name: root.get("name").and_then(text)?.to_owned(),
         file: path.to_owned(),
         dir: dir.to_owned(),
         cluster: cluster(section(root, "cluster")?),
-        images: Images { source: images.source },
+        images: images(&section(root, "images")?)?,
         registry: Registry { port: registry.port },
         mesh: mesh.map(|raw| resolved_mesh(raw, dir)),
         addons: list(root, "addons", |raw| addon(raw, dir))?,
@@ -57,6 +57,14 @@ fn cluster(raw: raw::Cluster) -> Cluster {
         nodes: Nodes { control_planes: raw.nodes.control_planes, workers: raw.nodes.workers },
         config: Value::Object(raw.config),
     }
+}
+
+fn images(raw: &raw::Images) -> Option<Images> {
+    let reference = |text: &str| text.parse::<Reference>().ok().map(Reference::complete);
+    let alternates = raw.alternates.iter().map(|(image, places)| {
+        Some((reference(image)?, places.iter().map(|place| reference(place)).collect::<Option<Vec<_>>>()?))
+    });
+    Some(Images { source: raw.source, registry: raw.registry.clone(), alternates: alternates.collect::<Option<_>>()? })
 }
 
 fn resolved_mesh(raw: raw::Mesh, dir: &Utf8Path) -> Mesh {

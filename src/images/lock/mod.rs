@@ -1,10 +1,27 @@
-//! `images.lock`: which bytes every image of a lab is.
+//! `images.lock`: which bytes every image of a lab is. [`file`] reads and writes it, [`mod@resolve`] finds
+//! out what it doesn't say yet, [`mod@check`] compares it with what a lab refers to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::digest::Digest;
 use super::layout::Descriptor;
 use super::reference::Reference;
+
+pub mod check;
+pub mod describe;
+mod error;
+pub mod file;
+pub mod imgpkg;
+mod references;
+pub mod resolve;
+
+pub use check::frozen;
+pub use error::{Error, Tried};
+pub use references::{Place, References};
+pub use resolve::Upstream;
+
+/// What a lock is called; it lies beside the lab file.
+pub const FILE: &str = "images.lock";
 
 /// What a lab's images are, by reference with registry, `library/` and tag filled in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,8 +35,11 @@ pub struct Lock {
 pub struct Entry {
     /// What the reference names: an index, or the manifest of one platform. `None` while unresolved.
     pub root: Option<Descriptor>,
-    /// The images of each platform that is kept, as `linux/amd64`. An image that is not in an index has
-    /// exactly one, whose manifest is `root`.
+    /// The digest that `root` must have, where it is known but `root` was not read yet: it came from
+    /// another lock. `None` once there is a root.
+    pub pinned: Option<Digest>,
+    /// The images of each platform that is kept, as `linux/amd64` ([`describe`] says how they are
+    /// called). An image that is not in an index has exactly one, whose manifest is `root`.
     pub platforms: BTreeMap<String, Platform>,
     /// Other places that have the same digest, asked in this order when the first one fails.
     pub from: Vec<Reference>,
@@ -27,6 +47,8 @@ pub struct Entry {
     pub trusted_on_first_use: bool,
     /// The part that the image is built by, if it is.
     pub part: Option<Part>,
+    /// The labs that refer to it: several labs of one folder share a lock.
+    pub labs: BTreeSet<String>,
 }
 
 /// One platform's image.
@@ -47,7 +69,7 @@ pub struct Part {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Its inputs, each with version and checksum.
+    /// Its inputs, each with version and checksum; empty until it is built, for only then are they known.
     pub made_of: Vec<String>,
 }
 
@@ -59,9 +81,23 @@ impl Platform {
 }
 
 impl Entry {
-    /// The digest of [`Entry::root`].
+    /// The digest of [`Entry::root`], or the one that it must have.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
-        self.root.as_ref().map(|root| &root.digest)
+        self.root.as_ref().map(|root| &root.digest).or(self.pinned.as_ref())
+    }
+
+    /// Whether everything is known that moving the image takes.
+    #[must_use]
+    pub fn is_resolved(&self) -> bool {
+        self.root.is_some() && !self.platforms.is_empty()
+    }
+
+    /// The length in bytes of all its blobs and manifests, each counted once.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let platforms = self.platforms.values();
+        let all = platforms.flat_map(|platform| platform.blobs().chain([&platform.manifest])).chain(&self.root);
+        all.map(|blob| (blob.digest, blob.size)).collect::<BTreeMap<_, _>>().into_values().sum()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use futures::future::BoxFuture;
 use futures::stream::StreamExt as _;
 
-use super::{Access, Client, Traffic};
+use super::{Access, Client, Error, Traffic};
 use crate::error::Failure;
 use crate::images::content::{Content, Raw, Stream};
 use crate::images::digest::Digest;
@@ -70,6 +70,38 @@ impl Mirror {
     #[must_use]
     pub fn new(client: Client, prefix: &str) -> Self {
         Self { client, prefix: prefix.trim_matches('/').to_owned() }
+    }
+
+    /// The mirror at `text`, as `registry.example.com/istiolab`: a host as in references, or the address of
+    /// one with `http://` or `https://`; then the path under which the images are.
+    ///
+    /// # Errors
+    /// [`Error::Address`], and as [`Client::with`].
+    pub fn at(text: &str, access: &Access) -> Result<Self, Error> {
+        let (base, prefix) = Self::place(text)?;
+        let client = if base.contains("://") { Client::with(&base, access) } else { Client::of_host(&base, access) }?;
+        Ok(Self::new(client, &prefix))
+    }
+
+    /// The host, or address, and the path of a mirror, if they can be those of one.
+    ///
+    /// # Errors
+    /// [`Error::Address`].
+    pub fn place(text: &str) -> Result<(String, String), Error> {
+        let wrong = || Error::Address { text: text.to_owned() };
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (format!("{scheme}://"), rest),
+            Some(_) => return Err(wrong()),
+            None => (String::new(), text),
+        };
+        let (host, path) = rest.trim_end_matches('/').split_once('/').unwrap_or((rest.trim_end_matches('/'), ""));
+        // Both must be what a reference may have.
+        let example = format!("{host}/{}x", if path.is_empty() { String::new() } else { format!("{path}/") });
+        let reference: Reference = example.parse().map_err(|_| wrong())?;
+        if host.is_empty() || reference.registry() != host {
+            return Err(wrong());
+        }
+        Ok((format!("{scheme}{host}"), path.to_owned()))
     }
 
     /// Its registry.
@@ -165,5 +197,22 @@ impl Content for Upstreams {
         from: u64,
     ) -> BoxFuture<'a, Result<Stream, Failure>> {
         Box::pin(async move { self.client(image)?.read_blob(image.repository(), blob, from).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirrors_place_is_a_host_and_a_path() {
+        let place = |text: &str| Mirror::place(text).ok();
+        let of = |host: &str, path: &str| Some((host.to_owned(), path.to_owned()));
+        assert_eq!(place("localhost:5000"), of("localhost:5000", ""));
+        assert_eq!(place("registry.example.com/team/lab/"), of("registry.example.com", "team/lab"));
+        assert_eq!(place("http://10.0.0.1:5000/lab"), of("http://10.0.0.1:5000", "lab"));
+        for wrong in ["", "lab", "team/lab", "ftp://a.b/c", "a.b/Upper", "a.b/c:tag", "a.b/c@d", "http://"] {
+            assert_eq!(place(wrong), None, "{wrong}");
+        }
     }
 }

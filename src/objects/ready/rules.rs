@@ -127,10 +127,8 @@ fn deployment(object: &Value) -> Verdict {
     {
         return Failed(told(progressing));
     }
-    if let Some(failure) = condition(object, "ReplicaFailure")
-        && failure["status"] == "True"
-    {
-        return Ailing(told(failure));
+    if let Some(ailing) = replica_failure(object) {
+        return ailing;
     }
     let want = wanted(object);
     let status = |name: &str| number(object, &format!("/status/{name}"));
@@ -212,11 +210,16 @@ fn daemon_set(object: &Value) -> Verdict {
     Ready
 }
 
+/// Pods can't even be made: a quota, a webhook, a security policy.
+fn replica_failure(object: &Value) -> Option<Verdict> {
+    condition(object, "ReplicaFailure")
+        .filter(|failure| failure["status"] == "True")
+        .map(|failure| Ailing(told(failure)))
+}
+
 fn replica_set(object: &Value) -> Verdict {
-    if let Some(failure) = condition(object, "ReplicaFailure")
-        && failure["status"] == "True"
-    {
-        return Ailing(told(failure));
+    if let Some(ailing) = replica_failure(object) {
+        return ailing;
     }
     let want = wanted(object);
     let status = |name: &str| number(object, &format!("/status/{name}"));

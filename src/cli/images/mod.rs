@@ -1,5 +1,7 @@
 //! `images build|list|verify`: the parts that labs are made of.
 
+mod lock;
+
 use std::fmt::Write as _;
 
 use camino::Utf8PathBuf;
@@ -30,12 +32,14 @@ enum Verb {
     List,
     /// Read everything that was built; what is damaged is taken away, to be built again.
     Verify,
+    Lock(lock::Args),
 }
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let recipes = Recipes::load(folder(self.recipes)?)?;
         match self.verb {
+            Verb::Lock(args) => args.run(context).await,
             Verb::Build { parts } => {
                 let work = |progress| async move {
                     parts::build(&recipes, &parts, &context.paths, &progress, &context.cancel).await

@@ -1,0 +1,249 @@
+//! Parts as artifacts: what one machine has built, others take from a registry or a bundle, those included that
+//! have no compilers. A part is the artifact `istiolab.local/parts/NAME:KEY`: its configuration says what came
+//! out, its layers are the blobs and files themselves. KEY depends on the recipe alone, so that a changed recipe
+//! never finds what is old.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+
+use camino::Utf8Path;
+use fs_err as fs;
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::record::{Built, Record, keep_file};
+use super::{Error, Recipe, Recipes, key};
+use crate::error::{Failure, Kind};
+use crate::images::content::Content;
+use crate::images::digest::Digest;
+use crate::images::layout::{Descriptor, ImageManifest, Layout, MANIFEST};
+use crate::images::reference::Reference;
+use crate::paths::Paths;
+use crate::plan::event::Progress;
+use crate::plan::graph::interrupted;
+
+/// Where artifacts are, whatever mirror has them.
+const REPOSITORY: &str = "istiolab.local/parts";
+/// The media type of an artifact's configuration.
+const PART: &str = "application/vnd.istiolab.part.v1+json";
+/// The media type of what came out, whatever it is.
+const BYTES: &str = "application/octet-stream";
+/// How many blobs are fetched at once.
+const AT_ONCE: usize = 4;
+
+/// An artifact's configuration: a [`Record`] without the places of one machine.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Shipped {
+    name: String,
+    version: String,
+    seconds: f64,
+    images: BTreeMap<String, Descriptor>,
+    layers: BTreeMap<String, Descriptor>,
+    blobs: BTreeMap<Digest, u64>,
+    files: BTreeMap<String, (Digest, u64)>,
+    made_of: Vec<String>,
+}
+
+/// What a registry or bundle has of the parts that were asked for.
+#[derive(Debug)]
+pub enum Fetched {
+    /// All of them; they are in the store now.
+    All(Vec<Built>),
+    /// These are not there. Nothing was fetched.
+    Missing(Vec<Reference>),
+}
+
+/// The artifacts of `wanted` parts by name: the references that a mirror of the project as it is now has.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Unknown`], [`Error::Circle`].
+pub fn references(recipes: &Recipes, wanted: &[String]) -> Result<BTreeMap<String, Reference>, Error> {
+    let mut keys: BTreeMap<&str, Digest> = BTreeMap::new();
+    for part in recipes.closure(wanted)? {
+        let needs: Vec<Digest> = part.needs.iter().filter_map(|need| keys.get(need.as_str()).copied()).collect();
+        keys.insert(&part.name, key::of_recipe(part, &recipes.project, &needs)?);
+    }
+    let named = |(name, key): (&str, Digest)| {
+        let text = format!("{REPOSITORY}/{name}:{}", key.hex());
+        let reference = text.parse().map_err(|_| Error::Unknown { name: name.to_owned(), known: text.clone() })?;
+        Ok((name.to_owned(), reference))
+    };
+    keys.into_iter().filter(|(name, _)| wanted.iter().any(|wanted| wanted == name)).map(named).collect()
+}
+
+/// Makes the artifacts of parts that were built, in the store that they are in, under their references.
+///
+/// # Errors
+/// [`Error::Unbuilt`] for a part that is not there, whole; [`Error::Layout`], [`Error::Read`].
+pub fn pack(recipes: &Recipes, wanted: &[String], paths: &Paths) -> Result<BTreeMap<Reference, Descriptor>, Error> {
+    let layout = Layout::open(paths.cache.join("images"))?;
+    let mut packed = BTreeMap::new();
+    for (name, reference) in references(recipes, wanted)? {
+        let record = Record::last(&paths.cache, &name).filter(|record| record.is_whole(&layout));
+        let record = record.ok_or_else(|| Error::Unbuilt { part: name.clone() })?;
+        let artifact = artifact(&record, &layout)?;
+        packed.insert(reference, artifact);
+    }
+    let named: Vec<(String, Descriptor)> =
+        packed.iter().map(|(reference, artifact)| (reference.to_string(), artifact.clone())).collect();
+    layout.name(&named)?;
+    Ok(packed)
+}
+
+fn artifact(record: &Record, layout: &Layout) -> Result<Descriptor, Error> {
+    let mut files = BTreeMap::new();
+    for (name, (path, _)) in &record.files {
+        let mut blob = layout.writer()?;
+        let mut file = fs::File::open(path).map_err(|source| Error::read(path, source))?;
+        std::io::copy(&mut file, &mut blob).map_err(|source| Error::read(path, source))?;
+        files.insert(name.clone(), blob.finish()?);
+    }
+    let blobs = record.blobs.iter().map(|(digest, size)| (*digest, *size)).chain(files.values().copied());
+    let layers = blobs.map(|(digest, size)| Descriptor::new(BYTES, digest, size)).collect();
+    let shipped = Shipped {
+        name: record.name.clone(),
+        version: record.version.clone(),
+        seconds: record.seconds,
+        images: record.images.clone(),
+        layers: record.layers.clone(),
+        blobs: record.blobs.clone(),
+        files,
+        made_of: record.made_of.clone(),
+    };
+    let json = |source: serde_json::Error| Error::write(layout.dir(), source.into());
+    let (config, size) = layout.put(&serde_json::to_vec(&shipped).map_err(json)?)?;
+    let manifest = ImageManifest {
+        schema_version: 2,
+        media_type: MANIFEST.to_owned(),
+        config: Descriptor::new(PART, config, size),
+        layers,
+        annotations: BTreeMap::new(),
+    };
+    let (digest, size) = layout.put(&serde_json::to_vec(&manifest).map_err(json)?)?;
+    Ok(Descriptor::new(MANIFEST, digest, size))
+}
+
+/// Brings the `wanted` parts from `from` into the store, unless they were brought before.
+///
+/// # Errors
+/// What `from` fails with; [`Kind::Unavailable`] for what is not as its digest or its recipe says.
+pub async fn fetch(
+    recipes: &Recipes,
+    wanted: &[String],
+    paths: &Paths,
+    from: &dyn Content,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Fetched, Failure> {
+    let layout = Layout::open(paths.cache.join("images"))?;
+    let mut missing = Vec::new();
+    let mut records = Vec::new();
+    let mut coming = Vec::new();
+    for (name, reference) in references(recipes, wanted)? {
+        let key = Digest::from_hex(reference.tag_or_default())
+            .map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+        if let Some(record) = Record::find(&paths.cache, &name, &key, &layout) {
+            records.push((record, true));
+            continue;
+        }
+        match from.manifest(&reference, None).await? {
+            None => missing.push(reference),
+            Some(manifest) => coming.push((name, reference, key, manifest)),
+        }
+    }
+    if !missing.is_empty() {
+        return Ok(Fetched::Missing(missing));
+    }
+    for (name, reference, key, manifest) in coming {
+        progress.status(format!("fetching {name} from {}", from.describe()));
+        let recipe = recipes.iter().find(|recipe| recipe.name == name);
+        let recipe = recipe.ok_or_else(|| Failure::new(Kind::Unexpected, format!("`{name}` has no recipe")))?;
+        let wrong = |why: &str| {
+            let text = format!("the part `{name}` in {} is no part of this project: {why}", from.describe());
+            Failure::new(Kind::Unavailable, text).hint("Fill it again with `istiolab images mirror`.")
+        };
+        let manifest: ImageManifest = serde_json::from_slice(&manifest.bytes).map_err(|e| wrong(&e.to_string()))?;
+        if manifest.config.media_type != PART {
+            return Err(wrong(&format!("it is a {}", manifest.config.media_type)));
+        }
+        bring(from, &reference, manifest.blobs(), &layout, cancel).await?;
+        let shipped: Shipped =
+            serde_json::from_slice(&layout.read(&manifest.config.digest)?).map_err(|e| wrong(&e.to_string()))?;
+        let (recipe, layout, cache) = (recipe.clone(), layout.clone(), paths.cache.clone());
+        let unpacked = tokio::task::spawn_blocking(move || unpack(&recipe, key, shipped, &layout, &cache)).await;
+        let record = unpacked.map_err(|panic| Failure::new(Kind::Unexpected, panic))??;
+        records.push((record, false));
+    }
+    let mut built = Vec::new();
+    for (record, cached) in records {
+        record.name_images(&layout)?;
+        built.push(record.built(&layout, cached));
+    }
+    Ok(Fetched::All(built))
+}
+
+/// The blobs that the store lacks, checked on the way.
+async fn bring(
+    from: &dyn Content,
+    reference: &Reference,
+    blobs: impl Iterator<Item = &Descriptor>,
+    layout: &Layout,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let lacking: Vec<Descriptor> = blobs.filter(|blob| !layout.has_whole(blob)).cloned().collect();
+    let all = futures::stream::iter(lacking).map(|blob| async move {
+        let mut writer = layout.writer()?;
+        let mut pieces = from.blob(reference, &blob, 0).await?;
+        while let Some(piece) = pieces.try_next().await? {
+            let written = writer.write_all(&piece);
+            written.map_err(|source| {
+                Failure::new(Kind::Unexpected, source).context(format!("writing to {}", layout.dir()))
+            })?;
+        }
+        let (found, _) = writer.finish()?;
+        if found != blob.digest {
+            layout.remove(&found)?;
+            let text = format!("{} sent {found} for the blob {}", from.describe(), blob.digest);
+            return Err(Failure::new(Kind::Unavailable, text).hint("Run the same command again."));
+        }
+        Ok(())
+    });
+    let all = all.buffer_unordered(AT_ONCE).try_collect::<()>();
+    tokio::select! {
+        () = cancel.cancelled() => Err(interrupted()),
+        done = all => done,
+    }
+}
+
+/// Puts files in their places and writes the record. What came must be what the recipe makes: images have the
+/// recipe's names and files, too, so that an artifact can't replace anything else.
+fn unpack(recipe: &Recipe, key: Digest, shipped: Shipped, layout: &Layout, cache: &Utf8Path) -> Result<Record, Error> {
+    let foreign = |what: &str| Error::Foreign { part: recipe.name.clone(), what: what.to_owned() };
+    let images = recipe.images.iter().map(|image| image.full_name(recipe));
+    if shipped.name != recipe.name || !shipped.images.keys().eq(images.collect::<BTreeSet<_>>().iter()) {
+        return Err(foreign("its images are not those of the recipe"));
+    }
+    if !shipped.files.keys().eq(recipe.files.keys()) {
+        return Err(foreign("its files are not those of the recipe"));
+    }
+    let mut files = BTreeMap::new();
+    for (name, (digest, _)) in &shipped.files {
+        layout.verify(digest)?;
+        files.insert(name.clone(), keep_file(cache, &recipe.name, &key, name, &layout.path(digest))?);
+    }
+    let record = Record {
+        name: shipped.name,
+        version: shipped.version,
+        key,
+        seconds: shipped.seconds,
+        images: shipped.images,
+        layers: shipped.layers,
+        blobs: shipped.blobs,
+        files,
+        made_of: shipped.made_of,
+    };
+    record.save(cache)?;
+    Ok(record)
+}
