@@ -31,6 +31,7 @@ mod graph;
 mod journal;
 mod look;
 mod run;
+pub mod select;
 mod to_registry;
 mod to_store;
 mod tree;

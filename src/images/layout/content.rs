@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::{Descriptor, Error, INDEX, ImageIndex, Layout, REF_NAME};
 use crate::error::Failure;
-use crate::images::content::{Content, Raw, Stream};
+use crate::images::bundle::Names;
+use crate::images::content::{Content, Raw, Shelf, Stream};
 use crate::images::digest::Digest;
 use crate::images::reference::Reference;
 
@@ -165,5 +166,16 @@ mod tests {
         let rest = layout.blob(&image, &layer, 4).await.expect("it is there");
         let rest: Vec<Bytes> = rest.try_collect().await.expect("it can be read");
         assert_eq!(rest.concat(), b"456789");
+    }
+}
+
+impl Shelf for Layout {
+    fn names(&self) -> Result<Names, Failure> {
+        Ok(Names::of(&self.index()?.manifests))
+    }
+
+    fn size(&self, digest: &Digest) -> Option<u64> {
+        let file = fs_err::metadata(self.path(digest)).ok()?;
+        file.is_file().then(|| file.len())
     }
 }
