@@ -10,7 +10,7 @@ use fs_err::os::unix::fs::FileExt as _;
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::table::{BLOCK, padded};
+use super::table::{BLOCK, ZEROS, padded};
 use super::write::{Slot, Work};
 use super::{Error, read};
 use crate::error::{Failure, Kind};
@@ -50,15 +50,15 @@ async fn finished(work: &Work<'_>, slot: &Slot) -> Result<bool, Failure> {
     let (file, head, offset) = (Arc::clone(&work.file), slot.head, slot.offset);
     let blob = slot.wanted.blob.clone();
     let looked = work.writers.spawn_blocking(move || {
-        let mut there = [0; BLOCK as usize];
+        let mut there = ZEROS;
         let whole = file.read_exact_at(&mut there, offset).is_ok()
             && there == head
             && read::digest_at(&file, offset + BLOCK, blob.size).is_ok_and(|found| found == blob.digest);
-        if whole || there == [0; BLOCK as usize] {
+        if whole || there == ZEROS {
             return Ok(whole);
         }
         // What stands there, maybe of another lock, must not look finished while it is written over.
-        file.write_all_at(&[0; BLOCK as usize], offset).map(|()| false)
+        file.write_all_at(&ZEROS, offset).map(|()| false)
     });
     let looked = looked.await.map_err(std::io::Error::other).and_then(|looked| looked);
     Ok(looked.map_err(|source| failed(work, source))?)
@@ -69,10 +69,14 @@ async fn copy(work: &Work<'_>, slot: &Slot, place: &Reference) -> Result<(), Fai
     let blob = &slot.wanted.blob;
     let name = || work.source.describe();
     let wrong = |why: String| {
-        Failure::from(Error::Wrong { source_name: name(), digest: blob.digest, image: place.clone(), why })
+        Failure::from(Error::Wrong { source_name: name(), digest: blob.digest, image: place.to_string(), why })
     };
-    let stalled =
-        || Error::Stalled { source_name: name(), digest: blob.digest, image: place.clone(), seconds: STALL.as_secs() };
+    let stalled = || Error::Stalled {
+        source_name: name(),
+        digest: blob.digest,
+        image: place.to_string(),
+        seconds: STALL.as_secs(),
+    };
     let opened = tokio::time::timeout(STALL, work.source.blob(place, blob, 0)).await;
     let mut stream = opened.map_err(|_| stalled())??;
     let (sender, receiver) = mpsc::channel(QUEUED);
@@ -134,7 +138,7 @@ fn finish(work: &Work<'_>, slot: &Slot) -> Result<(), Failure> {
     let zeros = usize::try_from(padded(size) - size).unwrap_or_default();
     let file = &work.file;
     let written = file
-        .write_all_at(&[0; BLOCK as usize][..zeros], slot.offset + BLOCK + size)
+        .write_all_at(&ZEROS[..zeros], slot.offset + BLOCK + size)
         .and_then(|()| file.write_all_at(&slot.head, slot.offset));
     Ok(written.map_err(|source| failed(work, source))?)
 }

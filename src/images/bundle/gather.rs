@@ -50,7 +50,7 @@ pub(super) async fn gather(lock: &Lock, source: &dyn Content) -> Result<Gathered
             let known = all.blobs.entry(blob.digest).or_insert(wanted);
             if known.blob.size != blob.size {
                 let why = format!("the lock says that {} has {} and {} bytes", blob.digest, known.blob.size, blob.size);
-                return Err(Error::Disagrees { image: image.clone(), why }.into());
+                return Err(Error::Disagrees { image: image.to_string(), why }.into());
             }
         }
     }
@@ -59,7 +59,7 @@ pub(super) async fn gather(lock: &Lock, source: &dyn Content) -> Result<Gathered
 
 /// The root of an image and the manifests of its platforms.
 async fn manifests(source: &dyn Content, image: &Reference, entry: &Entry) -> Result<Vec<Raw>, Failure> {
-    let disagrees = |why: String| Failure::from(Error::Disagrees { image: image.clone(), why });
+    let disagrees = |why: String| Failure::from(Error::Disagrees { image: image.to_string(), why });
     let Some(root) = &entry.root else {
         return Err(Error::Unresolved { images: vec![image.clone()] }.into());
     };
@@ -94,14 +94,14 @@ async fn read(source: &dyn Content, image: &Reference, entry: &Entry, descriptor
     let digest = descriptor.digest;
     if descriptor.size > MOST_MANIFEST {
         let why = format!("its manifest {digest} has {} bytes, more than registries allow", descriptor.size);
-        return Err(Error::Disagrees { image: image.clone(), why }.into());
+        return Err(Error::Disagrees { image: image.to_string(), why }.into());
     }
     let mut first = None;
     for place in std::iter::once(image).chain(&entry.from) {
         let wrong = |why: &str| Error::Wrong {
             source_name: source.describe(),
             digest,
-            image: place.clone(),
+            image: place.to_string(),
             why: why.to_owned(),
         };
         let failure = match source.manifest(place, Some(&digest)).await {
@@ -109,7 +109,7 @@ async fn read(source: &dyn Content, image: &Reference, entry: &Entry, descriptor
             Ok(Some(raw)) if Digest::of(&raw.bytes) != digest => wrong("its digest is another one").into(),
             Ok(Some(raw)) if raw.bytes.len() as u64 != descriptor.size => wrong("its length is another one").into(),
             Ok(Some(raw)) => return Ok(Raw { digest, ..raw }),
-            Ok(None) => Error::Absent { source_name: source.describe(), digest, image: place.clone() }.into(),
+            Ok(None) => Error::Absent { source_name: source.describe(), digest, image: place.to_string() }.into(),
             Err(failure) => failure,
         };
         first.get_or_insert(failure);

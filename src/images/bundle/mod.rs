@@ -69,7 +69,7 @@ pub enum Error {
     },
     /// A lock can't be written or read.
     #[error(transparent)]
-    Lock(#[from] lock::Error),
+    Lock(Box<lock::Error>),
     /// The lock does not say which bytes these images are.
     #[error("the lock has no digest for {}", list(images))]
     Unresolved {
@@ -80,7 +80,7 @@ pub enum Error {
     #[error("{image} is not locked for {platform}; it is for {has}")]
     Platform {
         /// The image.
-        image: Reference,
+        image: String,
         /// What was asked for.
         platform: String,
         /// What there is.
@@ -90,7 +90,7 @@ pub enum Error {
     #[error("{image}: {why}")]
     Disagrees {
         /// The image.
-        image: Reference,
+        image: String,
         /// How.
         why: String,
     },
@@ -102,7 +102,7 @@ pub enum Error {
         /// What is missing.
         digest: Digest,
         /// The image that needs it.
-        image: Reference,
+        image: String,
     },
     /// The source sent other bytes than the lock names.
     #[error("{source_name} sent other bytes for {digest} of {image}: {why}")]
@@ -112,7 +112,7 @@ pub enum Error {
         /// What was asked for.
         digest: Digest,
         /// The image that needs it.
-        image: Reference,
+        image: String,
         /// What came.
         why: String,
     },
@@ -124,7 +124,7 @@ pub enum Error {
         /// What was asked for.
         digest: Digest,
         /// The image that needs it.
-        image: Reference,
+        image: String,
         /// How long it was waited for.
         seconds: u64,
     },
@@ -156,11 +156,17 @@ fn list(images: &[Reference]) -> String {
     images.iter().map(Reference::to_string).collect::<Vec<_>>().join(", ")
 }
 
+impl From<lock::Error> for Error {
+    fn from(error: lock::Error) -> Self {
+        Self::Lock(Box::new(error))
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
             Error::Lock(_) => match error {
-                Error::Lock(error) => error.into(),
+                Error::Lock(error) => (*error).into(),
                 other => Self::new(Kind::Unexpected, other),
             },
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {

@@ -20,7 +20,7 @@ pub fn select(lock: &Lock, platforms: &[String]) -> Result<Lock, Error> {
         let has = |wanted: &String| entry.platforms.keys().any(|name| covers(wanted, name));
         if let Some(platform) = platforms.iter().find(|wanted| !has(wanted)) {
             let has = entry.platforms.keys().cloned().collect::<Vec<_>>().join(", ");
-            return Err(Error::Platform { image: image.clone(), platform: platform.clone(), has });
+            return Err(Error::Platform { image: image.to_string(), platform: platform.clone(), has });
         }
         let kept = |name: &String| platforms.is_empty() || platforms.iter().any(|wanted| covers(wanted, name));
         let mut entry: Entry = entry.clone();

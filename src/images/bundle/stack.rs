@@ -43,8 +43,12 @@ impl Stack {
     /// # Errors
     /// [`Error::NeedsBase`] if not.
     pub fn complete(&self) -> Result<(), Error> {
-        let left = self.bundles.iter().filter_map(Bundle::delta).flat_map(|delta| &delta.blobs);
-        left.map(|blob| self.with(&blob.digest).map(drop)).collect()
+        let mut left = self.bundles.iter().filter_map(Bundle::delta).flat_map(|delta| &delta.blobs);
+        left.try_for_each(|blob| self.with(&blob.digest).map(drop))
+    }
+
+    fn paths(&self) -> String {
+        self.bundles.iter().map(|bundle| bundle.path().as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// The bundle with this blob.
@@ -55,13 +59,10 @@ impl Stack {
         if let Some(bundle) = self.bundles.iter().find(|bundle| bundle.size(digest).is_some()) {
             return Ok(bundle);
         }
-        Err(match self.bundles.iter().find(|bundle| bundle.leaves(digest)) {
-            Some(bundle) => Error::NeedsBase { path: bundle.path().to_owned(), digest: *digest },
-            None => {
-                let paths: Vec<&str> = self.bundles.iter().map(|bundle| bundle.path().as_str()).collect();
-                Error::Lacks { path: paths.join(", "), digest: *digest }
-            }
-        })
+        if let Some(bundle) = self.bundles.iter().find(|bundle| bundle.leaves(digest)) {
+            return Err(Error::NeedsBase { path: bundle.path().to_owned(), digest: *digest });
+        }
+        Err(Error::Lacks { path: self.paths(), digest: *digest })
     }
 }
 
@@ -69,10 +70,7 @@ impl Content for Stack {
     fn describe(&self) -> String {
         match &self.bundles[..] {
             [one] => one.describe(),
-            all => {
-                let paths: Vec<&str> = all.iter().map(|bundle| bundle.path().as_str()).collect();
-                format!("the bundles {}", paths.join(", "))
-            }
+            _ => format!("the bundles {}", self.paths()),
         }
     }
 

@@ -9,6 +9,10 @@ use tar::{EntryType, Header};
 
 /// What a tar consists of, in bytes.
 pub(super) const BLOCK: u64 = 512;
+/// A header, as bytes.
+pub(super) type Head = [u8; 512];
+/// A block of nothing: where a header will be, and what fills up a last block.
+pub(super) const ZEROS: Head = [0; 512];
 /// The end of a tar: two blocks of zeros.
 pub(super) const END: u64 = 2 * BLOCK;
 /// More files than this are not a bundle: the largest registries' images have some hundred blobs each.
@@ -18,7 +22,7 @@ const MOST_EXTENSIONS: u64 = 64 * 1024;
 
 /// The header of the file `name` with `size` bytes. Nothing in it depends on when, where or by whom it
 /// is written.
-pub(super) fn head(name: &str, size: u64) -> io::Result<[u8; BLOCK as usize]> {
+pub(super) fn head(name: &str, size: u64) -> io::Result<Head> {
     let mut header = Header::new_ustar();
     header.set_path(name)?;
     header.set_size(size);
@@ -63,9 +67,9 @@ pub(super) fn files(
         if length.saturating_sub(at) < END {
             return Ok(Err(format!("it ends at byte {length} without the mark that ends a tar; it was cut off")));
         }
-        let mut block = [0; BLOCK as usize];
+        let mut block = ZEROS;
         read(at, &mut block)?;
-        if block.iter().all(|byte| *byte == 0) {
+        if block == ZEROS {
             return Ok(Ok(files));
         }
         let entry = match entry(&block, at, length) {
@@ -108,7 +112,7 @@ struct Entry {
     what: What,
 }
 
-fn entry(block: &[u8; BLOCK as usize], at: u64, length: u64) -> Result<Entry, String> {
+fn entry(block: &Head, at: u64, length: u64) -> Result<Entry, String> {
     let header = Header::from_byte_slice(block);
     if header.cksum().ok() != Some(checksum(block)) {
         return Err("a header's checksum is wrong".to_owned());
@@ -135,7 +139,7 @@ fn entry(block: &[u8; BLOCK as usize], at: u64, length: u64) -> Result<Entry, St
 }
 
 /// The sum of a header's bytes, its own field read as spaces.
-fn checksum(block: &[u8; BLOCK as usize]) -> u32 {
+fn checksum(block: &Head) -> u32 {
     let field = 148..156;
     block.iter().enumerate().map(|(at, byte)| u32::from(if field.contains(&at) { b' ' } else { *byte })).sum()
 }

@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::images::content::Shelf as _;
 use crate::images::digest::Digest;
 use crate::images::layout::Descriptor;
-use crate::images::lock::{Entry, Lock};
+use crate::images::lock::{Entry, Lock, Platform};
 use crate::images::reference::Reference;
 use crate::plan::event::Progress;
 use crate::plan::graph::interrupted;
@@ -236,7 +236,7 @@ async fn image_row(
         }
     }
     used.extend(contents(entry));
-    let blobs: Vec<&Descriptor> = entry.platforms.values().flat_map(|platform| platform.blobs()).collect();
+    let blobs: Vec<&Descriptor> = entry.platforms.values().flat_map(Platform::blobs).collect();
     let mut elsewhere = 0;
     for blob in &blobs {
         match stack.with(&blob.digest) {

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::delta::{Base, Delta};
 use super::gather::{Gathered, Wanted, gather};
-use super::table::{BLOCK, END, head, padded};
+use super::table::{BLOCK, END, Head, ZEROS, head, padded};
 use super::{Error, fill, front, select};
 use crate::error::Failure;
 use crate::images::content::Content;
@@ -75,7 +75,7 @@ pub struct Written {
 #[derive(Debug)]
 pub(super) struct Slot {
     /// The header, which is written last.
-    pub(super) head: [u8; BLOCK as usize],
+    pub(super) head: Head,
     /// Where the header is.
     pub(super) offset: u64,
     /// What goes there.
@@ -131,8 +131,8 @@ pub async fn write(request: Request<'_>, progress: &Progress, cancel: &Cancellat
             at += BLOCK + padded(*size);
         }
     }
-    // What another lock left behind its end must not stay.
-    file.write_all_at(&[0; END as usize], at).and_then(|()| file.set_len(at + END)).map_err(failed)?;
+    // Cut first: what another lock left behind the end must not stay.
+    file.set_len(at).and_then(|()| file.set_len(at + END)).map_err(failed)?;
 
     let work = Work {
         file: Arc::clone(&file),
@@ -228,7 +228,7 @@ fn put(file: &fs::File, at: u64, name: &str, bytes: &[u8]) -> io::Result<u64> {
     file.write_all_at(bytes, at + BLOCK)?;
     let end = at + BLOCK + padded(size);
     let zeros = usize::try_from(padded(size) - size).unwrap_or_default();
-    file.write_all_at(&[0; BLOCK as usize][..zeros], end - zeros as u64)?;
+    file.write_all_at(&ZEROS[..zeros], end - zeros as u64)?;
     Ok(end)
 }
 

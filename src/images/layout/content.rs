@@ -121,6 +121,17 @@ impl Content for Layout {
     }
 }
 
+impl Shelf for Layout {
+    fn names(&self) -> Result<Names, Failure> {
+        Ok(Names::of(&self.index()?.manifests))
+    }
+
+    fn size(&self, digest: &Digest) -> Option<u64> {
+        let file = fs_err::metadata(self.path(digest)).ok()?;
+        file.is_file().then_some(file.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures::TryStreamExt as _;
@@ -166,16 +177,5 @@ mod tests {
         let rest = layout.blob(&image, &layer, 4).await.expect("it is there");
         let rest: Vec<Bytes> = rest.try_collect().await.expect("it can be read");
         assert_eq!(rest.concat(), b"456789");
-    }
-}
-
-impl Shelf for Layout {
-    fn names(&self) -> Result<Names, Failure> {
-        Ok(Names::of(&self.index()?.manifests))
-    }
-
-    fn size(&self, digest: &Digest) -> Option<u64> {
-        let file = fs_err::metadata(self.path(digest)).ok()?;
-        file.is_file().then(|| file.len())
     }
 }

@@ -112,7 +112,7 @@ async fn a_run_that_failed_is_gone_on_with() {
     let second = written(&memory, &lock, &[], &path).await.expect("written");
     let asked = memory.asked.lock().expect("whole").clone();
     assert!(asked.contains(&large));
-    assert_eq!(second.reused as usize + asked.len(), 9, "what was whole is not asked for again: {before:?}");
+    assert_eq!(second.reused + asked.len() as u64, 9, "what was whole is not asked for again: {before:?}");
     let other = dir.join("other.tar");
     bundled(&Memory::lab(), &other).await;
     assert!(fs::read(&path).expect("there") == fs::read(&other).expect("there"));
