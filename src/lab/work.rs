@@ -14,8 +14,8 @@ use crate::apps;
 use crate::cluster::registry_container::{self, Handle};
 use crate::cluster::{self, Ensured, Node, Provider, Wanted, kind, mirror};
 use crate::error::{Failure, Kind};
+use crate::images::copy::{Copier, Known, Target, Tree, Wanted as Image};
 use crate::images::digest::Digest;
-use crate::images::push::{Session, Target};
 use crate::images::reference::Reference;
 use crate::images::{engine, registry};
 use crate::mesh;
@@ -122,21 +122,20 @@ impl Work {
 
     pub(super) async fn push(&self, context: Context) -> Result<Outcome, Failure> {
         let client = registry::Client::new(&self.registry()?.url()).map_err(Failure::from)?;
-        let targets = self.references()?.into_iter().map(|(reference, digest)| Target {
-            digest,
-            repository: reference.mirrored_repository(),
-            tag: reference.tag_or_default().to_owned(),
-        });
-        let targets: Vec<Target> = targets.collect();
-        let pushed = Session::new(self.stock.store.clone(), client)
-            .push_all(&targets, &context.progress, &context.cancel)
-            .await?;
-        if pushed.unchanged == pushed.images {
+        let store = &self.stock.store;
+        let image = |(image, digest): (Reference, Digest)| {
+            let known = Known::Tree(Tree::of_store(store, &image, &digest)?);
+            let (repository, name) = (image.mirrored_repository(), image.tag_or_default().to_owned());
+            Ok::<_, Failure>(Image { image, from: Vec::new(), known, repository, name })
+        };
+        let images = self.references()?.into_iter().map(image).collect::<Result<Vec<_>, _>>()?;
+        let copier = Copier::new(Arc::new(store.clone()), Target::Registry(client));
+        let done = copier.copy(&images, &context.progress, &context.cancel).await?;
+        if done.unchanged == done.images {
             return Ok(Outcome::Unchanged);
         }
-        let megabytes = pushed.traffic.sent / 1_000_000;
-        let images = pushed.images - pushed.unchanged;
-        Ok(Outcome::done(format!("{images} images, {} blobs, {megabytes} MB", pushed.blobs)))
+        let new = done.images - done.unchanged;
+        Ok(Outcome::done(format!("{new} images, {} blobs, {} MB", done.blobs, done.bytes / 1_000_000)))
     }
 
     /// Whether the engine needs an image to put before several control planes.

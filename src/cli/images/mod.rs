@@ -1,6 +1,8 @@
-//! `images build|list|verify`: the parts that labs are made of.
+//! `images …`: the parts that labs are made of, and what becomes of them; one file a verb or family of
+//! verbs.
 
 mod bundle;
+mod copy;
 mod lock;
 mod serve;
 
@@ -11,7 +13,6 @@ use clap::Subcommand;
 
 use super::Context;
 use crate::error::{Failure, Kind};
-use crate::images::registry::Access;
 use crate::parts::{self, Built, Listed, Recipes};
 
 /// Build and show the images that labs are made of.
@@ -44,20 +45,26 @@ enum Verb {
         lock: Option<Utf8PathBuf>,
     },
     Bundle(bundle::Args),
-    Serve(serve::Args),
     Lock(lock::Args),
+    Mirror(copy::Mirror),
+    Plan(copy::Plan),
+    Pull(copy::Pull),
+    Serve(serve::Args),
 }
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let recipes = || Recipes::load(folder(self.recipes)?).map_err(Failure::from);
         match self.verb {
+            Verb::Lock(args) => args.run(context).await,
+            Verb::Mirror(args) => args.run(context).await,
+            Verb::Plan(args) => args.run(context).await,
+            Verb::Pull(args) => args.run(context).await,
             Verb::Bundle(args) => args.run(context).await,
             Verb::Serve(args) => args.run(context).await,
             Verb::Verify { bundles, lock } if !bundles.is_empty() => {
                 bundle::verify(context, &bundles, lock.as_deref()).await
             }
-            Verb::Lock(args) => args.run(context).await,
             Verb::Build { parts } => {
                 let recipes = recipes()?;
                 let work = |progress| async move {
@@ -85,13 +92,6 @@ impl Args {
             }
         }
     }
-}
-
-/// How registries are reached: with the credentials that Docker's programs use.
-fn access() -> Access {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
-    let folder = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")));
-    Access { docker_config: folder.map(|folder| folder.join("config.json")), ..Access::default() }
 }
 
 /// The folder `parts` of the project: that of the working folder or of one above it, else that of
