@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+use super::bundle::Names;
 use super::digest::Digest;
 use super::layout::Descriptor;
 use super::reference::Reference;
@@ -59,4 +60,16 @@ pub trait Content: Send + Sync + std::fmt::Debug {
         blob: &'a Descriptor,
         from: u64,
     ) -> BoxFuture<'a, Result<Stream, Failure>>;
+}
+
+/// Something that knows all that it holds, so that it can be served as a registry.
+pub trait Shelf: Content {
+    /// Its images by name.
+    ///
+    /// # Errors
+    /// They can't be read.
+    fn names(&self) -> Result<Names, Failure>;
+
+    /// The length of a blob; `None` if it is not there.
+    fn size(&self, digest: &Digest) -> Option<u64>;
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_util::sync::CancellationToken;
 
 use super::recipe::Toolchain;
-use super::record::Record;
+use super::record::{Built, Record};
 use super::{Error, Recipes, key, share, toolchain};
 use crate::images::digest::Digest;
 use crate::images::layout::{Descriptor, Layout};
@@ -18,6 +18,8 @@ pub struct Found {
     pub made_of: Vec<String>,
     /// The manifests of its images by their full names.
     pub images: BTreeMap<String, Descriptor>,
+    /// For those who use it.
+    pub built: Built,
 }
 
 /// Those of the parts `wanted` that are there, by name: as [`super::build`] would make them here, or as
@@ -42,7 +44,10 @@ pub async fn found(
         let built = built.get(name.as_str()).cloned();
         let record = if fetched_first { fetched.or(built) } else { built.or(fetched) };
         if let Some(record) = record {
-            found.insert(name, Found { made_of: record.made_of, images: record.images });
+            found.insert(
+                name,
+                Found { built: record.built(&layout, true), made_of: record.made_of, images: record.images },
+            );
         }
     }
     Ok(found)

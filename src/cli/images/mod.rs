@@ -1,6 +1,10 @@
-//! `images build|list|verify`: the parts that labs are made of.
+//! `images …`: the parts that labs are made of, and what becomes of them; one file a verb or family of
+//! verbs.
 
+mod bundle;
+mod copy;
 mod lock;
+mod serve;
 
 use std::fmt::Write as _;
 
@@ -30,17 +34,39 @@ enum Verb {
     },
     /// Show all parts and which of them are built. Builds nothing.
     List,
-    /// Read everything that was built; what is damaged is taken away, to be built again.
-    Verify,
+    /// Read everything that was built; what is damaged is taken away, to be built again. With bundles:
+    /// read all of them.
+    Verify {
+        /// The bundles, the newest first.
+        #[arg(value_name = "BUNDLE")]
+        bundles: Vec<Utf8PathBuf>,
+        /// Also compare the bundles with this lock.
+        #[arg(long, value_name = "FILE", requires = "bundles")]
+        lock: Option<Utf8PathBuf>,
+    },
+    Bundle(bundle::Args),
     Lock(lock::Args),
+    Mirror(copy::Mirror),
+    Plan(copy::Plan),
+    Pull(copy::Pull),
+    Serve(serve::Args),
 }
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let recipes = Recipes::load(folder(self.recipes)?)?;
+        let recipes = || Recipes::load(folder(self.recipes)?).map_err(Failure::from);
         match self.verb {
             Verb::Lock(args) => args.run(context).await,
+            Verb::Mirror(args) => args.run(context).await,
+            Verb::Plan(args) => args.run(context).await,
+            Verb::Pull(args) => args.run(context).await,
+            Verb::Bundle(args) => args.run(context).await,
+            Verb::Serve(args) => args.run(context).await,
+            Verb::Verify { bundles, lock } if !bundles.is_empty() => {
+                bundle::verify(context, &bundles, lock.as_deref()).await
+            }
             Verb::Build { parts } => {
+                let recipes = recipes()?;
                 let work = |progress| async move {
                     parts::build(&recipes, &parts, &context.paths, &progress, &context.cancel).await
                 };
@@ -48,10 +74,11 @@ impl Args {
                 context.print(&built, built_table(&built))
             }
             Verb::List => {
-                let listed = parts::list(&recipes, &context.paths)?;
+                let listed = parts::list(&recipes()?, &context.paths)?;
                 context.print(&listed, listed_table(&listed))
             }
-            Verb::Verify => {
+            Verb::Verify { .. } => {
+                let recipes = recipes()?;
                 let work = |progress| async move { parts::verify(&recipes, &context.paths, &progress) };
                 let wrong = context.report(None, work).await?;
                 let text =

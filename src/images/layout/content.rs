@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::{Descriptor, Error, INDEX, ImageIndex, Layout, REF_NAME};
 use crate::error::Failure;
-use crate::images::content::{Content, Raw, Stream};
+use crate::images::bundle::Names;
+use crate::images::content::{Content, Raw, Shelf, Stream};
 use crate::images::digest::Digest;
 use crate::images::reference::Reference;
 
@@ -117,6 +118,17 @@ impl Content for Layout {
         from: u64,
     ) -> BoxFuture<'a, Result<Stream, Failure>> {
         Box::pin(async move { Ok(self.stream(&blob.digest, from).await?) })
+    }
+}
+
+impl Shelf for Layout {
+    fn names(&self) -> Result<Names, Failure> {
+        Ok(Names::of(&self.index()?.manifests))
+    }
+
+    fn size(&self, digest: &Digest) -> Option<u64> {
+        let file = fs_err::metadata(self.path(digest)).ok()?;
+        file.is_file().then_some(file.len())
     }
 }
 

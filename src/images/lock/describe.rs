@@ -144,6 +144,13 @@ pub async fn describe(
     futures::stream::iter(children).buffered(AT_ONCE).try_collect().await
 }
 
+/// The platforms that an index lists, with the digests of their manifests; none for what is no index.
+#[must_use]
+pub fn platforms(root: &Raw) -> Vec<(String, Digest)> {
+    let index = parse::<Index>(&root.bytes).ok();
+    index.into_iter().flat_map(names).map(|(name, child)| (name, child.digest)).collect()
+}
+
 /// The platforms' names, in the order of the index.
 fn names(index: Index) -> Vec<(String, Child)> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
