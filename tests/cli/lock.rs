@@ -7,10 +7,13 @@ use crate::sandbox::Sandbox;
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const LOCK: &str = "apiVersion: istiolab.dev/v1alpha1\nkind: ImageLock\n";
 
-/// A project without recipes, and a lab in it with one pod.
+/// A project whose recipes make no images, and a lab in it with one pod.
 fn sandbox(image: &str) -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.write("parts/README.md", "none");
+    sandbox.write(
+        "parts/base/part.yaml",
+        "apiVersion: istiolab.dev/v1alpha1\nkind: Part\nname: base\nversion: '12'\ntitle: Nothing\n",
+    );
     sandbox.write(
         "web.yaml",
         &format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec: {{containers: [{{name: app, image: '{image}'}}]}}\n"),
