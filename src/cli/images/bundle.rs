@@ -43,7 +43,7 @@ impl Args {
         };
         let base = self.since.as_deref().map(|path| Base::open(path, &self.platform)).transpose()?;
         let store = Layout::open(context.paths.cache.join("images"))?;
-        let source = Supply::new(&lock, store, Arc::new(Upstreams::new(super::access())));
+        let source = Supply::new(&lock, store, Arc::new(Upstreams::new(context.access())));
         let (lock, source) = (&lock, &source);
         let request = Request { lock, platforms: &self.platform, source, base, to: &self.to };
         let work = |progress| async move { bundle::write(request, &progress, &context.cancel).await };

@@ -11,7 +11,6 @@ use clap::Subcommand;
 
 use super::Context;
 use crate::error::{Failure, Kind};
-use crate::images::registry::Access;
 use crate::parts::{self, Built, Listed, Recipes};
 
 /// Build and show the images that labs are made of.
@@ -85,13 +84,6 @@ impl Args {
             }
         }
     }
-}
-
-/// How registries are reached: with the credentials that Docker's programs use.
-fn access() -> Access {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).map(Utf8PathBuf::from);
-    let folder = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")));
-    Access { docker_config: folder.map(|folder| folder.join("config.json")), ..Access::default() }
 }
 
 /// The folder `parts` of the project: that of the working folder or of one above it, else that of
