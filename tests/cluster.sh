@@ -122,6 +122,18 @@ down_leaves_it() {
 
 status_is_json() { istiolab status -o json | python3 -m json.tool; }
 
+# A pod whose image nobody has; its node must have tried to get it.
+strange_pod() {
+  local kubectl=("$logs/bin/kubectl" --kubeconfig "$ISTIOLAB_STATE/labs/two-nodes/kubeconfig")
+  "${kubectl[@]}" run strange --image=registry.invalid/strange:1.0 || return 1
+  for _ in {1..120}; do
+    "${kubectl[@]}" get pod strange --output jsonpath='{.status.containerStatuses[0].state.waiting.reason}' |
+      grep -E 'ErrImagePull|ImagePullBackOff' && return 0
+    sleep 0.5
+  done
+  return 1
+}
+
 if [[ -n $(leftovers) ]]; then
   echo "FAILED  the machine has a lab or cluster '$lab' already; take it down first: istiolab down"
   echo "test result: 0 passed; 1 failed; 0 ignored;"
@@ -159,7 +171,9 @@ check "and the lab is whole" istiolab test
 check "down takes it down, too" istiolab down
 check "nothing is left of it" nothing_left
 
-check "pods of a lab of two nodes reach each other" "$ISTIOLAB" run --file scenarios/two-nodes.yaml
+check "pods of a lab of two nodes reach each other, offline" "$ISTIOLAB" run --file scenarios/two-nodes.yaml --offline
+check "an image from elsewhere is asked for" strange_pod
+check "and told" exits 77 "$ISTIOLAB" test --file scenarios/two-nodes.yaml --offline
 check "its down takes it down" "$ISTIOLAB" down --file scenarios/two-nodes.yaml
 
 echo "test result: $passed passed; $failed failed; 0 ignored;"

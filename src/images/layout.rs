@@ -19,6 +19,9 @@ use super::digest::{BUFFER, Digest, Hashing};
 use crate::error::{Failure, Kind};
 
 mod content;
+mod partial;
+
+pub use partial::Partial;
 
 /// The media type of an image manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -3,11 +3,11 @@
 pub mod bundle;
 pub mod compose;
 pub mod content;
+pub mod copy;
 pub mod digest;
 pub mod engine;
 pub mod layout;
 pub mod lock;
-pub mod push;
 pub mod reference;
 pub mod registry;
 pub mod serve;

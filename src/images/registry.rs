@@ -14,7 +14,6 @@ use super::reference::DEFAULT_REGISTRY;
 
 mod address;
 mod auth;
-pub(crate) mod body;
 pub mod challenge;
 mod credentials;
 mod error;

@@ -41,6 +41,7 @@ pub struct Options {
 
 /// One image of a lock that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Row {
     /// The image.
     pub image: Reference,
@@ -52,6 +53,8 @@ pub struct Row {
     pub size: u64,
     /// The part that it is built by; none for images from registries.
     pub part: Option<String>,
+    /// Its digest was taken from an alternate, though nobody had recorded it.
+    pub trusted_on_first_use: bool,
     /// What became of it.
     pub state: State,
 }
@@ -238,9 +241,9 @@ impl<'a> Subject<'a> {
     }
 
     fn wish(&self, image: &Reference, before: &Lock, options: &Options) -> Wish {
-        let mut known = before.images.get(image).cloned().unwrap_or_default();
-        // It was built once, and no recipe makes it any more.
-        known.part = None;
+        let known = before.images.get(image).cloned().unwrap_or_default();
+        // What was built by a recipe that is no more is nothing that a registry has.
+        let mut known = if known.part.is_some() { Entry { labs: known.labs, ..Entry::default() } } else { known };
         let imported = options.imported.iter().find(|imported| imported.name == *image || imported.at == *image);
         if let Some(imported) = imported
             && known.digest() != Some(&imported.digest)
@@ -267,7 +270,8 @@ impl<'a> Subject<'a> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let found = parts::found(&self.recipes, &names, &self.site.paths, cancel).await?;
+        let fetched_first = self.site.fetches();
+        let found = parts::found(&self.recipes, &names, fetched_first, &self.site.paths, cancel).await?;
         let store = Layout::open(self.site.paths.cache.join("images")).map_err(Failure::from)?;
         let mut entries = BTreeMap::new();
         for (image, recipe) in wanted {
@@ -312,6 +316,7 @@ fn row(image: &Reference, entry: &Entry, before: Option<&Entry>) -> Row {
         platforms: entry.platforms.keys().cloned().collect(),
         size: entry.size(),
         part: entry.part.as_ref().map(|part| part.name.clone()),
+        trusted_on_first_use: entry.trusted_on_first_use,
         state,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod demand;
 pub mod down;
+pub mod gate;
 pub mod lock;
 pub mod project;
 pub mod references;

@@ -11,10 +11,11 @@ use crate::images::lock::{Error, Place, References};
 use crate::images::reference::{self, Reference};
 use crate::mesh::{self, Rendered};
 use crate::objects::Object;
-use crate::parts::{self, Recipe, Recipes};
+use crate::parts::{Recipe, Recipes};
 use crate::plan::event::Progress;
 
-/// Reads them. For a lab with a mesh its objects are rendered, for which `istioctl` is built unless it is there.
+/// Reads them. For a lab with a mesh its objects are rendered, for which `istioctl` is fetched or built
+/// unless it is there.
 ///
 /// # Errors
 /// [`Error::References`] with every text that is no reference; what building and rendering fail with.
@@ -27,7 +28,7 @@ pub async fn read(
     let rendered = match &site.lab.mesh {
         None => None,
         Some(mesh) => {
-            let built = parts::build(recipes, &[ISTIO.to_owned()], &site.paths, progress, cancel).await?;
+            let built = site.built(recipes, &[ISTIO.to_owned()], progress, cancel).await?;
             let istio = built.iter().find(|part| part.name == ISTIO);
             let istioctl = istio.and_then(|part| Some((part.files.get("istioctl")?, &part.version)));
             let (istioctl, version) = istioctl
@@ -117,3 +118,6 @@ impl Found<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

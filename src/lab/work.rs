@@ -7,14 +7,15 @@ use bollard::Docker;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::gate::{self, Closed};
 use super::site::{Site, Stock, provider};
 use super::up::Options;
 use crate::apps;
 use crate::cluster::registry_container::{self, Handle};
 use crate::cluster::{self, Ensured, Node, Provider, Wanted, kind, mirror};
 use crate::error::{Failure, Kind};
+use crate::images::copy::{Copier, Known, Target, Tree, Wanted as Image};
 use crate::images::digest::Digest;
-use crate::images::push::{Session, Target};
 use crate::images::reference::Reference;
 use crate::images::{engine, registry};
 use crate::mesh;
@@ -121,21 +122,20 @@ impl Work {
 
     pub(super) async fn push(&self, context: Context) -> Result<Outcome, Failure> {
         let client = registry::Client::new(&self.registry()?.url()).map_err(Failure::from)?;
-        let targets = self.references()?.into_iter().map(|(reference, digest)| Target {
-            digest,
-            repository: reference.mirrored_repository(),
-            tag: reference.tag_or_default().to_owned(),
-        });
-        let targets: Vec<Target> = targets.collect();
-        let pushed = Session::new(self.stock.store.clone(), client)
-            .push_all(&targets, &context.progress, &context.cancel)
-            .await?;
-        if pushed.unchanged == pushed.images {
+        let store = &self.stock.store;
+        let image = |(image, digest): (Reference, Digest)| {
+            let known = Known::Tree(Tree::of_store(store, &image, &digest)?);
+            let (repository, name) = (image.mirrored_repository(), image.tag_or_default().to_owned());
+            Ok::<_, Failure>(Image { image, from: Vec::new(), known, repository, name })
+        };
+        let images = self.references()?.into_iter().map(image).collect::<Result<Vec<_>, _>>()?;
+        let copier = Copier::new(Arc::new(store.clone()), Target::Registry(client));
+        let done = copier.copy(&images, &context.progress, &context.cancel).await?;
+        if done.unchanged == done.images {
             return Ok(Outcome::Unchanged);
         }
-        let megabytes = pushed.traffic.sent / 1_000_000;
-        let images = pushed.images - pushed.unchanged;
-        Ok(Outcome::done(format!("{images} images, {} blobs, {megabytes} MB", pushed.blobs)))
+        let new = done.images - done.unchanged;
+        Ok(Outcome::done(format!("{new} images, {} blobs, {} MB", done.blobs, done.bytes / 1_000_000)))
     }
 
     /// Whether the engine needs an image to put before several control planes.
@@ -210,6 +210,39 @@ impl Work {
             outcome = Outcome::done(upstreams.iter().cloned().collect::<Vec<_>>().join(", "));
         }
         Ok(outcome)
+    }
+
+    /// Closes the nodes' gates, or opens them again: a lab is offline as long as it is said so.
+    pub(super) async fn gate(&self, context: Context) -> Result<Outcome, Failure> {
+        let entry = || self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed: Option<Closed> = entry().get(gate::ENTRY);
+        if !self.options.offline && closed.is_none() {
+            return Ok(Outcome::Unchanged);
+        }
+        let nodes = self.nodes(&context.cancel).await?;
+        if !self.options.offline {
+            for node in &nodes {
+                cluster::gate::open(&self.docker, &node.name).await?;
+            }
+            entry().remove(gate::ENTRY)?;
+            return Ok(Outcome::done("open"));
+        }
+        let url = self.registry()?.url_for_nodes();
+        let mut leaks = Vec::new();
+        for node in &nodes {
+            cluster::gate::close(&self.docker, &node.name, &url).await?;
+            leaks.extend(cluster::gate::leaks(&self.docker, &node.name, &url).await?);
+        }
+        if !leaks.is_empty() {
+            let text = format!("nodes have ways around the lab's registry:\n  {}", leaks.join("\n  "));
+            return Err(Failure::new(Kind::Refused, text)
+                .hint("Take them out of `cluster.config`, or bring the lab up without --offline."));
+        }
+        let registries = mirror::upstreams(self.references()?.iter().map(|(reference, _)| reference));
+        // What was asked for before was told before.
+        let known = closed.is_some_and(|closed| closed.registries == registries);
+        entry().set(gate::ENTRY, &Closed::now(registries))?;
+        Ok(if known { Outcome::Unchanged } else { Outcome::done("closed") })
     }
 
     pub(super) async fn pull(&self, context: Context) -> Result<Outcome, Failure> {

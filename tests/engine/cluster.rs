@@ -11,9 +11,9 @@ use istiolab::cluster::kind::Kind;
 use istiolab::cluster::registry_container::{self, Handle};
 use istiolab::cluster::{self, Ensured, Provider as _, State, Wanted, mirror, network, ready};
 use istiolab::error::{Failure, Kind as FailureKind};
+use istiolab::images::copy::{Target, Wanted as Image};
 use istiolab::images::engine;
 use istiolab::images::layout::Layout;
-use istiolab::images::push::{Session, Target};
 use istiolab::images::reference::Reference;
 use istiolab::images::registry::Client;
 use istiolab::plan::event::Progress;
@@ -22,6 +22,7 @@ use kube::Api;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::copy::{copy, wanted};
 use crate::fixture::{docker, folder, image, layer, loaded, needed, program};
 
 const LIMIT: Duration = Duration::from_mins(4);
@@ -69,7 +70,7 @@ impl Bench {
     }
 
     /// The registry program as an image of its own, in the store and in the engine.
-    async fn registry_image(&self, test: &str) -> Option<(Layout, Target, String)> {
+    async fn registry_image(&self, test: &str) -> Option<(Layout, Image, String)> {
         let path = needed(test, program("ISTIOLAB_TEST_REGISTRY", &["registry"]).and_then(static_program))?;
         let store = Layout::open(self.dir.join("images")).expect("a store");
         let program = layer("bin/registry", 0o755, &fs_err::read(path).expect("readable"));
@@ -80,8 +81,8 @@ impl Bench {
         let tag = format!("{test}-{}", std::process::id());
         let name = format!("istiolab.local/test-registry:{tag}");
         engine::load(&self.docker, &store, &digest, &name, &self.progress, &self.cancel).await.expect("it is loaded");
-        let repository = name.parse::<Reference>().expect("a reference").mirrored_repository();
-        Some((store, Target { digest, repository, tag }, name))
+        let image = wanted(&store, &name, digest);
+        Some((store, image, name))
     }
 }
 
@@ -111,7 +112,7 @@ async fn prepare(bench: &Bench, provider: &Kind, registry: &Handle, images: &[Re
 async fn a_cluster_from_nothing_to_a_pod_of_the_labs_registry() {
     let test = "cluster";
     let Some(bench) = Bench::needed(test).await else { return };
-    let Some((store, target, name)) = bench.registry_image(test).await else { return };
+    let Some((store, image, name)) = bench.registry_image(test).await else { return };
     let lab = bench.name.clone();
     let begin = Instant::now();
     let registry =
@@ -125,10 +126,10 @@ async fn a_cluster_from_nothing_to_a_pod_of_the_labs_registry() {
     let wanted = bench.wanted().await;
 
     let images: [Reference; 1] = [name.parse().expect("a reference")];
-    let session = Session::new(store, Client::new(&registry.url()).expect("an address"));
+    let target = Target::Registry(Client::new(&registry.url()).expect("an address"));
     let (ensured, ()) =
         tokio::join!(cluster::ensure(&provider, &wanted, false, &bench.progress, &bench.cancel), async {
-            assert!(session.push(&target, &bench.cancel).await.expect("it is pushed"));
+            copy(store, target, &[image]).await.expect("it is copied");
             mark(begin, "the image is in the registry");
             prepare(&bench, &provider, &registry, &images, begin).await;
         });

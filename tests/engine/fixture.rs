@@ -10,7 +10,7 @@ use bollard::Docker;
 use camino::{Utf8Path, Utf8PathBuf};
 use istiolab::images::digest::Digest;
 use istiolab::images::engine;
-use istiolab::images::layout::{CONFIG, Descriptor, ImageManifest, LAYER, Layout, MANIFEST};
+use istiolab::images::layout::{CONFIG, Descriptor, ImageIndex, ImageManifest, LAYER, Layout, MANIFEST, Platform};
 use istiolab::images::registry::Client;
 use istiolab::paths::Paths;
 use istiolab::plan::event::Progress;
@@ -126,6 +126,12 @@ impl Registry {
         let program = needed(test, program("ISTIOLAB_TEST_REGISTRY", &["registry", "docker-registry"]))?;
         Some(Self::start(&program).await)
     }
+
+    /// Debian's registry, which is older, if it is there.
+    pub(crate) async fn debian(test: &str) -> Option<Self> {
+        let program = needed(test, program("ISTIOLAB_TEST_DEBIAN_REGISTRY", &["docker-registry"]))?;
+        Some(Self::start(&program).await)
+    }
 }
 
 /// Puts an image of these layers into the store.
@@ -150,6 +156,20 @@ pub(crate) fn image(store: &Layout, config: &serde_json::Value, layers: &[&[u8]]
     };
     let digest = put(MANIFEST, &serde_json::to_vec(&manifest).expect("JSON")).digest;
     (digest, manifest)
+}
+
+/// Puts an index of these manifests, by architecture, into the store.
+pub(crate) fn index(store: &Layout, manifests: &[(&str, Digest)]) -> Digest {
+    let manifests: Vec<Descriptor> = manifests
+        .iter()
+        .map(|(architecture, digest)| {
+            let size = fs_err::metadata(store.path(digest)).expect("it is there").len();
+            let platform = Platform { architecture: (*architecture).to_owned(), os: "linux".to_owned() };
+            Descriptor { platform: Some(platform), ..Descriptor::new(MANIFEST, *digest, size) }
+        })
+        .collect();
+    let index = ImageIndex { manifests, ..ImageIndex::default() };
+    store.put(&serde_json::to_vec(&index).expect("JSON")).expect("there is room").0
 }
 
 /// A layer with one file.

@@ -9,12 +9,13 @@ use bollard::query_parameters::{
 };
 use istiolab::cluster::{Error, network, registry_container};
 use istiolab::error::{Failure, Kind};
+use istiolab::images::copy::{Known, Target, Wanted};
 use istiolab::images::layout::Layout;
-use istiolab::images::push::{Session, Target};
 use istiolab::images::registry::Client;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::copy::{copy, wanted};
 use crate::fixture::{docker, folder, image, layer, loaded, needed};
 
 /// The image of labs' registries.
@@ -58,10 +59,17 @@ impl Lab {
     }
 }
 
-/// An image in a store, and where it is to go.
-fn small(store: &Layout) -> Target {
+/// An image in a store, shown as `a:1`.
+fn small(store: &Layout) -> Wanted {
     let (digest, _) = image(store, &json!({}), &[&layer("data", 0o644, b"small")]);
-    Target { digest, repository: "a".to_owned(), tag: "1".to_owned() }
+    Wanted { repository: "a".to_owned(), ..wanted(store, "x.test/a:1", digest) }
+}
+
+fn root(wanted: &Wanted) -> Option<istiolab::images::digest::Digest> {
+    match &wanted.known {
+        Known::Tree(tree) => Some(*tree.root()),
+        _ => None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,12 +95,13 @@ async fn one_that_was_stopped_or_killed_is_started_with_its_images() {
     let (_dir, path) = folder();
     let store = Layout::open(path).expect("a store");
     let target = small(&store);
-    Session::new(store, lab.client().await).push(&target, &lab.cancel).await.expect("it is pushed");
+    let client = lab.client().await;
+    copy(store, Target::Registry(client), std::slice::from_ref(&target)).await.expect("it is copied");
     lab.docker.stop_container(&first.container, None::<StopContainerOptions>).await.expect("it stops");
     let second = lab.registry().await;
     assert_eq!((second.created, second.host_port), (true, first.host_port));
     let there = lab.client().await.head_manifest("a", "1").await.expect("it answers");
-    assert_eq!(there, Some(target.digest));
+    assert_eq!(there, root(&target));
     lab.docker.kill_container(&first.container, None::<KillContainerOptions>).await.expect("it dies");
     assert_eq!(lab.registry().await.host_port, first.host_port);
     lab.clean().await;
@@ -140,9 +149,8 @@ async fn one_that_is_gone_is_named_with_its_address() {
     let target = small(&store);
     let client = lab.client().await;
     let address = client.base().to_string();
-    let session = Session::new(store, client);
     lab.clean().await;
-    let failure = session.push(&target, &CancellationToken::new()).await.expect_err("nobody is there");
+    let failure = copy(store, Target::Registry(client), &[target]).await.expect_err("nobody is there");
     assert_eq!(failure.kind, Kind::Unavailable);
     assert!(failure.to_string().contains(&address), "{failure}");
 }

@@ -32,15 +32,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let lock = if let Some(path) = &self.lock {
-            load(path)?
-        } else {
-            let lab = context.lab()?;
-            let mut lock = load(&lab.dir.join(lock::FILE))?;
-            // Several labs of one folder share a lock.
-            lock.images.retain(|_, entry| entry.labs.is_empty() || entry.labs.contains(&lab.name));
-            lock
-        };
+        let lock = locked(context, self.lock.as_deref())?;
         let base = self.since.as_deref().map(|path| Base::open(path, &self.platform)).transpose()?;
         let store = Layout::open(context.paths.cache.join("images"))?;
         let source = Supply::new(&lock, store, Arc::new(Upstreams::new(context.access())));
@@ -68,6 +60,18 @@ pub(super) async fn verify(context: &Context, bundles: &[Utf8PathBuf], lock: Opt
     let many = if count == 1 { "problem" } else { "problems" };
     Err(Failure::new(Kind::Unexpected, format!("{count} {many} in {}", files.join(", ")))
         .hint("If it was copied here, copy it again; else write it again: `istiolab images bundle`."))
+}
+
+/// The lock at `path`, else what the lock beside the lab file says of the lab.
+pub(super) fn locked(context: &Context, path: Option<&Utf8Path>) -> Result<Lock, Failure> {
+    if let Some(path) = path {
+        return load(path);
+    }
+    let lab = context.lab()?;
+    let mut lock = load(&lab.dir.join(lock::FILE))?;
+    // Several labs of one folder share a lock.
+    lock.images.retain(|_, entry| entry.labs.is_empty() || entry.labs.contains(&lab.name));
+    Ok(lock)
 }
 
 fn load(path: &Utf8Path) -> Result<Lock, Failure> {

@@ -1,6 +1,8 @@
-//! `images build|list|verify`: the parts that labs are made of.
+//! `images …`: the parts that labs are made of, and what becomes of them; one file a verb or family of
+//! verbs.
 
 mod bundle;
+mod copy;
 mod lock;
 mod serve;
 
@@ -43,20 +45,26 @@ enum Verb {
         lock: Option<Utf8PathBuf>,
     },
     Bundle(bundle::Args),
-    Serve(serve::Args),
     Lock(lock::Args),
+    Mirror(copy::Mirror),
+    Plan(copy::Plan),
+    Pull(copy::Pull),
+    Serve(serve::Args),
 }
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let recipes = || Recipes::load(folder(self.recipes)?).map_err(Failure::from);
         match self.verb {
+            Verb::Lock(args) => args.run(context).await,
+            Verb::Mirror(args) => args.run(context).await,
+            Verb::Plan(args) => args.run(context).await,
+            Verb::Pull(args) => args.run(context).await,
             Verb::Bundle(args) => args.run(context).await,
             Verb::Serve(args) => args.run(context).await,
             Verb::Verify { bundles, lock } if !bundles.is_empty() => {
                 bundle::verify(context, &bundles, lock.as_deref()).await
             }
-            Verb::Lock(args) => args.run(context).await,
             Verb::Build { parts } => {
                 let recipes = recipes()?;
                 let work = |progress| async move {

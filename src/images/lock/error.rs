@@ -150,7 +150,10 @@ impl From<Error> for Failure {
                 return commands.into_iter().fold(Self::new(Kind::Refused, error), Self::hint);
             }
             Error::Check(_) => {
-                "Run `istiolab images lock`; with `--update` it takes what moving tags name now.".to_owned()
+                let update = "`istiolab images lock` writes what is missing, with `--update` also what moved.";
+                let moving =
+                    "An image whose tag is made to move needs a version or a digest in the object that names it.";
+                return Self::new(Kind::BadInput, error).hint(update).hint(moving);
             }
             Error::Import { .. } => {
                 "Only files of `kind: ImagesLock` whose images all have digests can be imported.".to_owned()

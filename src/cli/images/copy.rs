@@ -1,0 +1,331 @@
+//! `images mirror`, `images plan`, `images pull`: images from one place to another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::super::Context;
+use super::{bundle, megabytes};
+use crate::error::{Failure, Kind};
+use crate::images::bundle::{Stack, Supply};
+use crate::images::content::Content;
+use crate::images::copy::select::{self, Naming};
+use crate::images::copy::{Copied, Copier, Journal, Target, Wanted};
+use crate::images::layout::Layout;
+use crate::images::lock::Lock;
+use crate::images::reference::Reference;
+use crate::images::registry::{Access, Budget, Client, Upstreams};
+use crate::plan::event::{Outcome, Progress, What};
+
+/// Bring a lab's images into a registry of your own; what is there already is left as it is.
+#[derive(Debug, clap::Args)]
+pub(super) struct Mirror {
+    /// The registry, as registry.example/team or `http://10.0.0.1:5000`. Each image goes under the name of its
+    /// own registry in it.
+    #[arg(long, value_name = "HOST[/PREFIX]")]
+    to: String,
+    #[command(flatten)]
+    what: Selection,
+}
+
+/// Show what `images mirror` or `images pull` would move, and move nothing.
+#[derive(Debug, clap::Args)]
+pub(super) struct Plan {
+    /// The registry that the images would go to [default: the store].
+    #[arg(long, value_name = "HOST[/PREFIX]")]
+    to: Option<String>,
+    /// How fast bytes move, in megabytes a second, for an estimate of the time.
+    #[arg(long, value_name = "MB/S", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    #[command(flatten)]
+    what: Selection,
+}
+
+/// Bring a lab's images into the store.
+#[derive(Debug, clap::Args)]
+pub(super) struct Pull {
+    #[command(flatten)]
+    what: Selection,
+}
+
+/// Which images, and where they come from.
+#[derive(Debug, clap::Args)]
+struct Selection {
+    /// Only these images, whatever their names mean now [default: all of the lock].
+    #[arg(value_name = "IMAGE")]
+    images: Vec<Reference>,
+    /// What the images are [default: images.lock beside the lab file].
+    #[arg(long, value_name = "FILE", conflicts_with = "images")]
+    lock: Option<Utf8PathBuf>,
+    /// Where they come from: a bundle, a folder with an OCI layout, or a mirror as HOST[/PREFIX] [default: the
+    /// store for what parts make, the images' own registries for the rest].
+    #[arg(long, value_name = "SOURCE")]
+    from: Vec<String>,
+    /// Show this platform's image under the tag, as linux/amd64, for registries that take no index of which
+    /// platforms are missing. Its digest is another one than the lock's.
+    #[arg(long, value_name = "PLATFORM", conflicts_with = "images")]
+    flatten: Option<String>,
+    /// Speak plain HTTP with this host; on loopback that is always so.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    plain_http: Vec<String>,
+    /// Trust the authorities in this file too, for TLS.
+    #[arg(long, value_name = "PEM")]
+    authorities: Option<Utf8PathBuf>,
+}
+
+/// The two ends.
+struct Ends {
+    source: Arc<dyn Content>,
+    target: Target,
+    wanted: Vec<Wanted>,
+    /// The images' own registries, if they are asked.
+    upstreams: Option<Arc<Upstreams>>,
+}
+
+#[derive(Serialize)]
+struct Planned {
+    #[serde(flatten)]
+    plan: crate::images::copy::Plan,
+    from: String,
+    to: String,
+    /// What registries that the images come from let one ask still.
+    budgets: BTreeMap<String, Budget>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Done {
+    #[serde(flatten)]
+    copied: Copied,
+    from: String,
+    to: String,
+    seconds: f64,
+}
+
+impl Mirror {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let ends = self.what.ends(context, Some(&self.to))?;
+        copy(context, ends).await
+    }
+}
+
+impl Pull {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let ends = self.what.ends(context, None)?;
+        copy(context, ends).await
+    }
+}
+
+impl Plan {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Ends { source, target, wanted, upstreams } = self.what.ends(context, self.to.as_deref())?;
+        let (from, to) = (source.describe(), target.describe());
+        let copier = copier(context, source, target)?;
+        let work = |progress: Progress| async move {
+            let plan = copier.plan(&wanted, &progress, &context.cancel).await?;
+            let images: Vec<&Reference> = plan.by_image.keys().collect();
+            let budgets = match upstreams {
+                Some(upstreams) => budgets(&upstreams, &images).await,
+                None => BTreeMap::new(),
+            };
+            Ok((plan, budgets))
+        };
+        let (plan, budgets) = context.report(None, work).await?;
+        let seconds = self.rate.map(|rate| plan.bytes.div_ceil(u64::from(rate) * 1_000_000));
+        let planned = Planned { plan, from, to, budgets, seconds };
+        context.print(&planned, plan_text(&planned))
+    }
+}
+
+impl Selection {
+    fn ends(self, context: &Context, to: Option<&str>) -> Result<Ends, Failure> {
+        let mut access =
+            Access { plain: self.plain_http.into_iter().collect(), authorities: self.authorities, ..context.access() };
+        let store = Layout::open(context.paths.cache.join("images"))?;
+        let mirror = to.map(|to| mirror(to, &mut access)).transpose()?;
+        let naming = mirror.as_ref().map_or(Naming::Store, Naming::Mirror);
+        let lock =
+            if self.images.is_empty() { bundle::locked(context, self.lock.as_deref())? } else { Lock::default() };
+        let wanted = if self.images.is_empty() {
+            select::locked(&lock, &naming, self.flatten.as_deref())?
+        } else {
+            let images: Vec<Reference> = self.images.into_iter().map(Reference::complete).collect();
+            select::named(&images, &naming)
+        };
+        let (mut upstreams, source): (_, Arc<dyn Content>) = match self.from.as_slice() {
+            [] => {
+                let all = Arc::new(Upstreams::new(access));
+                (Some(Arc::clone(&all)), Arc::new(Supply::new(&lock, store.clone(), all)))
+            }
+            [one] if !Utf8Path::new(one).exists() => (None, Arc::new(self::mirror(one, &mut access)?)),
+            [one] if Utf8Path::new(one).join("oci-layout").is_file() => (None, Arc::new(Layout::open(one.as_str())?)),
+            files => {
+                let files: Vec<Utf8PathBuf> = files.iter().map(Utf8PathBuf::from).collect();
+                (None, Arc::new(Stack::open(&files)?))
+            }
+        };
+        let target = match &mirror {
+            Some(mirror) => Target::Registry(mirror.client().clone()),
+            None => Target::Store(store),
+        };
+        if wanted.is_empty() {
+            upstreams = None;
+        }
+        Ok(Ends { source, target, wanted, upstreams })
+    }
+}
+
+/// `HOST[/PREFIX]`, with `http://` for a host that speaks plain HTTP.
+fn mirror(text: &str, access: &mut Access) -> Result<crate::images::registry::Mirror, Failure> {
+    let plain = text.strip_prefix("http://");
+    let rest = plain.or_else(|| text.strip_prefix("https://")).unwrap_or(text);
+    let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if plain.is_some() {
+        access.plain.insert(host.to_owned());
+    }
+    let prefix = prefix.trim_matches('/');
+    if !prefix.is_empty() && format!("{host}/{prefix}").parse::<Reference>().is_err() {
+        return Err(Failure::new(Kind::Usage, format!("`{prefix}` can't be a part of a repository's name"))
+            .hint("A prefix is lower-case words with slashes between them, as `team/lab`."));
+    }
+    let client = match text.strip_prefix("https://") {
+        Some(_) => Client::with(&format!("https://{host}"), access)?,
+        None => Client::of_host(host, access)?,
+    };
+    Ok(crate::images::registry::Mirror::new(client, prefix))
+}
+
+fn copier(context: &Context, source: Arc<dyn Content>, target: Target) -> Result<Copier, Failure> {
+    let manifests = Layout::open(context.paths.cache.join("manifests"))?;
+    Ok(Copier::new(source, target).with_manifests(manifests))
+}
+
+async fn copy(context: &Context, ends: Ends) -> Result<(), Failure> {
+    let Ends { source, target, wanted, upstreams: _ } = ends;
+    let (from, to) = (source.describe(), target.describe());
+    let mut engine = copier(context, source, target)?;
+    if let Some(journal) = Journal::open(&context.paths.state.join("uploads"))? {
+        engine = engine.with_journal(journal);
+    }
+    let begin = Instant::now();
+    let title = format!("copying {} images to {to}", wanted.len());
+    let work = |progress: Progress| async move {
+        step(&progress, title, async {
+            let copied = engine.copy(&wanted, &progress.for_step("copy"), &context.cancel).await?;
+            let new = copied.images - copied.unchanged;
+            let outcome = match new {
+                0 => Outcome::Unchanged,
+                new => Outcome::done(format!("{new} images, {} blobs, {}", copied.blobs, megabytes(copied.bytes))),
+            };
+            Ok((copied, outcome))
+        })
+        .await
+    };
+    let copied = context.report(None, work).await?;
+    let done = Done { copied, from, to, seconds: begin.elapsed().as_secs_f64() };
+    context.print(&done, done_text(&done))
+}
+
+/// Tells that `work` begins, and how it ended.
+async fn step<T>(
+    progress: &Progress,
+    title: String,
+    work: impl Future<Output = Result<(T, Outcome), Failure>>,
+) -> Result<T, Failure> {
+    let progress = progress.for_step("copy");
+    let begin = Instant::now();
+    progress.emit(What::StepStarted { phase: "images".to_owned(), title });
+    let (outcome, result) = match work.await {
+        Ok((value, outcome)) => (outcome, Ok(value)),
+        Err(failure) if failure.kind == Kind::Interrupted => (Outcome::Cancelled, Err(failure)),
+        Err(failure) => (Outcome::Failed { error: failure.error.to_string() }, Err(failure)),
+    };
+    progress.emit(What::StepFinished { outcome, elapsed: begin.elapsed() });
+    result
+}
+
+/// What the registries of `images` let one ask still. One question each, which costs nothing of it; a
+/// registry that does not answer has none to tell.
+async fn budgets(upstreams: &Upstreams, images: &[&Reference]) -> BTreeMap<String, Budget> {
+    let mut asked = BTreeSet::new();
+    let mut found = BTreeMap::new();
+    for image in images.iter().filter(|image| asked.insert(image.registry())) {
+        let Ok(client) = upstreams.client(image) else { continue };
+        let question = client.head_manifest(image.repository(), image.tag_or_default());
+        if tokio::time::timeout(Duration::from_secs(10), question).await.is_ok()
+            && let Some(budget) = client.budget()
+        {
+            found.insert(image.registry().to_owned(), budget);
+        }
+    }
+    found
+}
+
+fn plan_text(planned: &Planned) -> String {
+    let Planned { plan, from, to, .. } = planned;
+    let width = plan.by_image.keys().map(|image| image.to_string().len()).max().unwrap_or_default().max(5);
+    let mut text = String::new();
+    // Writing to a string can't fail.
+    if !plan.by_image.is_empty() {
+        let _ = writeln!(text, "{:<width$} {:>6} {:>12}", "IMAGE", "BLOBS", "NEW BYTES");
+    }
+    for (image, share) in &plan.by_image {
+        let _ = writeln!(text, "{:<width$} {:>6} {:>12}", image.to_string(), share.blobs, megabytes(share.bytes));
+    }
+    let _ = writeln!(text, "from {from}\nto {to}");
+    let _ = writeln!(text, "{} images, of which {} are there", plan.images, plan.unchanged);
+    let (blobs, mounts, manifests) = (plan.blobs, plan.mounts, plan.manifests);
+    let _ = writeln!(
+        text,
+        "to move: {blobs} blobs with {}, {mounts} blobs that are there already, {manifests} manifests",
+        megabytes(plan.bytes)
+    );
+    let _ = writeln!(text, "requests: {} at the source, {} at the target", plan.source_requests, plan.target_requests);
+    for (registry, budget) in &planned.budgets {
+        let window = budget.seconds.map_or_else(String::new, |seconds| {
+            format!(" in {}", humantime::format_duration(Duration::from_secs(seconds)))
+        });
+        let _ = writeln!(text, "{registry}: {} of {} pulls left{window}", budget.remaining, budget.limit);
+    }
+    if let Some(seconds) = planned.seconds {
+        let _ = writeln!(text, "time: about {}", humantime::format_duration(Duration::from_secs(seconds)));
+    }
+    text
+}
+
+fn done_text(done: &Done) -> String {
+    let Copied { images, unchanged, blobs, bytes, mounted, traffic } = &done.copied;
+    let mut text = format!("{images} images at {}, of which {unchanged} were there\n", done.to);
+    let _ = writeln!(text, "moved: {blobs} blobs with {}; {mounted} blobs were there already", megabytes(*bytes));
+    if traffic.requests > 0 {
+        let _ = writeln!(text, "requests at the target: {}", traffic.requests);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_is_a_host_and_a_prefix() {
+        let base = |text: &str| {
+            let mirror = mirror(text, &mut Access::default()).map_err(|failure| failure.to_string())?;
+            let image: Reference = "nginx".parse().expect("a reference");
+            Ok::<_, String>(format!("{}{}", mirror.client().base(), mirror.repository(&image)))
+        };
+        assert_eq!(base("a.example"), Ok("https://a.example/docker.io/library/nginx".to_owned()));
+        assert_eq!(base("localhost:1/x/y/"), Ok("http://localhost:1/x/y/docker.io/library/nginx".to_owned()));
+        assert_eq!(base("http://10.0.0.1:5000"), Ok("http://10.0.0.1:5000/docker.io/library/nginx".to_owned()));
+        assert_eq!(base("https://localhost/a"), Ok("https://localhost/a/docker.io/library/nginx".to_owned()));
+        for wrong in ["", "a.example/UPPER", "a.example/a//b", "a b"] {
+            base(wrong).expect_err(wrong);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Doing what has to be done.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::graph::Task;
+use super::look::Looked;
+use super::{Copied, Copier, Shared, Target, Wanted};
+use crate::error::{Failure, Kind};
+use crate::images::layout::{Descriptor, INDEX};
+use crate::plan::event::Progress;
+use crate::plan::graph::interrupted;
+
+/// How many blobs are sent at once, each with its buffers; how many tasks are under way in all.
+const SENDS: usize = 16;
+const TASKS: usize = 32;
+/// How often the status is told.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How a blob came to be where it is now.
+pub(super) enum Came {
+    Sent,
+    /// It was there, or the registry took it over.
+    Mounted,
+}
+
+struct Done {
+    number: usize,
+    image: usize,
+    what: What,
+}
+
+enum What {
+    Sent(u64),
+    Mounted,
+    Put { is_root: bool },
+}
+
+impl Copier {
+    pub(super) async fn run(
+        &self,
+        mut looked: Looked,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Copied, Failure> {
+        let plan = looked.graph.plan();
+        let mut copied = Copied { images: looked.unchanged(), unchanged: looked.unchanged(), ..Copied::default() };
+        let (mut running, mut sends) = (JoinSet::new(), 0);
+        let (begin, before) = (Instant::now(), self.0.moved.load(Ordering::Relaxed));
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            while running.len() < TASKS
+                && let Some((number, image, task)) = looked.graph.next(sends < SENDS)
+            {
+                sends += usize::from(matches!(task, Task::Send { .. }));
+                let (shared, wanted) = (Arc::clone(&self.0), looked.images[image].clone());
+                running.spawn(async move { shared.task(&wanted, task).await.map(|what| Done { number, image, what }) });
+            }
+            // Dropping the set at an early return stops all that is under way.
+            let ended = tokio::select! {
+                () = cancel.cancelled() => return Err(interrupted()),
+                _ = tick.tick() => {
+                    let moved = self.0.moved.load(Ordering::Relaxed) - before;
+                    progress.status(status(&copied, plan.blobs, moved, plan.bytes, begin.elapsed()));
+                    continue;
+                }
+                ended = running.join_next() => ended,
+            };
+            let Some(ended) = ended else { break };
+            let done = ended.map_err(|panic| Failure::new(Kind::Unexpected, panic))??;
+            match done.what {
+                What::Sent(bytes) => {
+                    sends -= 1;
+                    copied.blobs += 1;
+                    copied.bytes += bytes;
+                }
+                What::Mounted => copied.mounted += 1,
+                What::Put { is_root } => {
+                    copied.images += u64::from(is_root);
+                    if is_root {
+                        let wanted = &looked.images[done.image];
+                        progress.detail(format!("{} is at {}", wanted.image, self.0.target.describe()));
+                    }
+                }
+            }
+            looked.graph.done(done.number);
+        }
+        if let Target::Store(store) = &self.0.target {
+            self.0.name(store, &looked).await?;
+        }
+        // Images of one repository and tag, or of one name, are put once.
+        copied.images = looked.images.len() as u64;
+        if let Target::Registry(client) = &self.0.target {
+            copied.traffic = client.traffic();
+        }
+        Ok(copied)
+    }
+}
+
+fn status(copied: &Copied, blobs: u64, moved: u64, bytes: u64, elapsed: Duration) -> String {
+    let tenths = |bytes: u64| format!("{}.{}", bytes / 1_000_000, bytes / 100_000 % 10);
+    let rate = u128::from(moved) * 1000 / elapsed.as_millis().max(1);
+    let rate = tenths(u64::try_from(rate).unwrap_or(u64::MAX));
+    format!("{} of {blobs} blobs, {} of {} MB, {rate} MB/s", copied.blobs, tenths(moved.min(bytes)), tenths(bytes))
+}
+
+impl Shared {
+    async fn task(&self, wanted: &Wanted, task: Task) -> Result<What, Failure> {
+        let doing = || format!("copying {} to {}", wanted.image, self.target.describe());
+        let result = match task {
+            Task::Send { blob, repository } => self.send(wanted, &blob, &repository, None).await,
+            Task::Mount { blob, repository, from } => self.send(wanted, &blob, &repository, Some(&from)).await,
+            Task::Put { digest, repository, name, is_root } => {
+                self.put(wanted, &digest, &repository, &name).await.map(|()| What::Put { is_root })
+            }
+        };
+        result.map_err(|failure| failure.context(doing()))
+    }
+
+    /// Brings a blob to the target; `home` is a repository of the target that has it.
+    async fn send(
+        &self,
+        wanted: &Wanted,
+        blob: &Descriptor,
+        repository: &str,
+        home: Option<&str>,
+    ) -> Result<What, Failure> {
+        let came = match (&self.target, home) {
+            (Target::Registry(client), home) => {
+                self.send_to_registry(client, wanted, blob, repository, home.unwrap_or(repository)).await?
+            }
+            (Target::Store(store), None) => self.send_to_store(store, wanted, blob).await?,
+            (Target::Store(_), Some(_)) => Came::Mounted,
+        };
+        Ok(match came {
+            // One that was to be taken over, and had to be sent.
+            Came::Sent => What::Sent(blob.size),
+            Came::Mounted => What::Mounted,
+        })
+    }
+
+    /// Puts a manifest byte for byte.
+    async fn put(
+        &self,
+        wanted: &Wanted,
+        digest: &crate::images::digest::Digest,
+        repository: &str,
+        name: &str,
+    ) -> Result<(), Failure> {
+        let raw = self.manifest(&wanted.image, &wanted.from, digest).await?;
+        match &self.target {
+            Target::Registry(client) => self.put_to_registry(client, wanted, &raw, repository, name).await,
+            Target::Store(store) => {
+                let store = store.clone();
+                let written = tokio::task::spawn_blocking(move || store.put(&raw.bytes).map(drop));
+                Ok(written.await.map_err(|panic| Failure::new(Kind::Unexpected, panic))??)
+            }
+        }
+    }
+
+    /// Names in a store what was brought into it, all at once.
+    async fn name(&self, store: &crate::images::layout::Layout, looked: &Looked) -> Result<(), Failure> {
+        let mut names = Vec::new();
+        for ((wanted, tree), _) in
+            looked.images.iter().zip(&looked.trees).zip(&looked.present).filter(|(_, there)| !**there)
+        {
+            let Some(tree) = tree else { continue };
+            let raw = self.manifest(&wanted.image, &wanted.from, tree.root()).await?;
+            let kind = if raw.media_type.is_empty() { INDEX } else { &raw.media_type };
+            names.push((wanted.name.clone(), Descriptor::new(kind, raw.digest, raw.bytes.len() as u64)));
+        }
+        if names.is_empty() { Ok(()) } else { Ok(store.name(&names)?) }
+    }
+}
