@@ -70,7 +70,7 @@ fn images_of_the_clusters_own_configuration_count() {
     let node = "istiolab.local/kind/node-lab:v1.34.4 scenarios/lab.yaml (the node image)";
     assert_eq!(images(""), (vec![node.to_owned()], false));
     let balancer = "docker.io/envoyproxy/envoy:v1.36.2 scenarios/lab.yaml (kind's load balancer, for there are several control planes)";
-    let several = vec![balancer.clone(), node.to_owned()];
+    let several = vec![balancer.to_owned(), node.to_owned()];
     assert_eq!(images("cluster: {nodes: {controlPlanes: 3}}\n"), (several, false));
     let own = "docker.io/kindest/node:v1.34.0 scenarios/lab.yaml (`cluster.config.nodes[0].image`)".to_owned();
     let config = "cluster: {config: {nodes: [{role: control-plane, image: 'kindest/node:v1.34.0'}]}}\n";
