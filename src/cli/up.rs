@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::Context;
 use crate::error::Failure;
+use crate::images::bundle::Stack;
 use crate::lab::gate;
 use crate::lab::site::{Site, Supply, engine};
 use crate::lab::up::{Options, up};
@@ -33,6 +35,10 @@ pub(super) struct Making {
     /// registry for images make the run fail
     #[arg(long)]
     offline: bool,
+    /// Make the lab of what is in this bundle (`istiolab images bundle`) alone; again for the older bundles that
+    /// it builds upon
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Vec<Utf8PathBuf>,
 }
 
 /// What a caller needs to use a lab.
@@ -57,7 +63,15 @@ impl Making {
     /// Builds what is missing and brings the lab up.
     pub(super) async fn make(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<(), Failure> {
         let site = Arc::new(Site::open(lab.clone(), &context.paths, context.access())?);
-        let supply = if self.offline { Supply::Here } else { Supply::Open };
+        let supply = match (self.bundle.as_slice(), self.offline) {
+            ([], true) => Supply::Here,
+            ([], false) => Supply::Open,
+            (bundles, _) => {
+                let stack = Stack::open(bundles)?;
+                stack.complete()?;
+                Supply::Given(Arc::new(stack))
+            }
+        };
         let stock = site.stock(&supply, progress, &context.cancel).await?;
         for (name, digest) in &stock.images {
             progress.emit(What::Image { name: name.clone(), digest: digest.to_string() });

@@ -126,7 +126,7 @@ impl Site {
     }
 
     /// The parts that the lab needs, by name.
-    fn wanted(&self, recipes: &Recipes) -> Result<Vec<String>, Failure> {
+    pub(super) fn wanted(&self, recipes: &Recipes) -> Result<Vec<String>, Failure> {
         let version =
             |part: &str| recipes.iter().find(|recipe| recipe.name == part).map(|recipe| recipe.version.as_str());
         self.check_version("cluster.kubernetes", &self.lab.cluster.kubernetes, version(NODE))?;
