@@ -13,3 +13,4 @@ mod killed;
 mod load;
 mod lock;
 mod registry;
+mod serve;
