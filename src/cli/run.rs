@@ -39,7 +39,9 @@ impl Args {
                     mend(Some(lab), context, &progress).await?.verdict()?;
                 }
                 making.make(lab, context, &progress).await?;
-                choice.test(lab, context, &progress).await
+                let totals = choice.test(lab, context, &progress).await?;
+                making.verdict(lab, context).await?;
+                Ok(totals)
             }
         };
         let scenarios = context.report(Some(&lab), work).await?;

@@ -3,6 +3,8 @@
 use super::{Context, Output};
 use crate::cluster;
 use crate::error::{Failure, Kind};
+use crate::lab::gate;
+use crate::lab::site::engine;
 use crate::plan::event::{Outcome, Progress, What};
 use crate::spec::Lab;
 use crate::verify::{self, Options, Totals};
@@ -12,6 +14,9 @@ use crate::verify::{self, Options, Totals};
 pub(super) struct Args {
     #[command(flatten)]
     choice: Choice,
+    /// Fail also if a node asked others than the lab's registry for an image since `up --offline`
+    #[arg(long)]
+    offline: bool,
 }
 
 /// Which scenarios run, and how; shared with `run`.
@@ -35,7 +40,13 @@ impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let lab = context.lab()?;
         let (choice, tested) = (self.choice, &lab);
-        let work = |progress| async move { choice.test(tested, context, &progress).await };
+        let work = |progress| async move {
+            let totals = choice.test(tested, context, &progress).await?;
+            if self.offline {
+                gate::verdict(&engine().await?, tested, &context.paths.lab(&tested.name)).await?;
+            }
+            Ok(totals)
+        };
         let totals = context.report(Some(&lab), work).await?;
         // On a terminal the report has told them already.
         if context.global.output == Output::Json {

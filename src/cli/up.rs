@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::Context;
 use crate::error::Failure;
-use crate::lab::site::Site;
+use crate::images::bundle::Stack;
+use crate::lab::gate;
+use crate::lab::site::{Site, Supply, engine};
 use crate::lab::up::{Options, up};
 use crate::plan::event::{Progress, What};
 use crate::spec::Lab;
@@ -28,6 +31,14 @@ pub(super) struct Making {
     /// Replace the cluster if it was made differently or lost nodes; all that is in it is lost
     #[arg(long)]
     recreate: bool,
+    /// Fetch nothing: what is not here or in a bundle is refused, and nodes that ask others than the lab's
+    /// registry for images make the run fail
+    #[arg(long)]
+    offline: bool,
+    /// Make the lab of what is in this bundle (`istiolab images bundle`) alone; again for the older bundles that
+    /// it builds upon
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Vec<Utf8PathBuf>,
 }
 
 /// What a caller needs to use a lab.
@@ -52,12 +63,30 @@ impl Making {
     /// Builds what is missing and brings the lab up.
     pub(super) async fn make(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<(), Failure> {
         let site = Arc::new(Site::open(lab.clone(), &context.paths, context.access())?);
-        let stock = site.stock(progress, &context.cancel).await?;
+        let supply = match (self.bundle.as_slice(), self.offline) {
+            ([], true) => Supply::Here,
+            ([], false) => Supply::Open,
+            (bundles, _) => {
+                let stack = Stack::open(bundles)?;
+                stack.complete()?;
+                Supply::Given(Arc::new(stack))
+            }
+        };
+        let stock = site.stock(&supply, progress, &context.cancel).await?;
         for (name, digest) in &stock.images {
             progress.emit(What::Image { name: name.clone(), digest: digest.to_string() });
         }
         let limit = context.global.timeout.unwrap_or(STEP_LIMIT);
-        let options = Options { recreate: self.recreate, limit };
-        up(site, stock, options, progress, &context.cancel).await.map(drop)
+        let options = Options { recreate: self.recreate, offline: self.offline, limit };
+        up(site, stock, options, progress, &context.cancel).await?;
+        self.verdict(lab, context).await
+    }
+
+    /// Fails if the lab is to be offline and its nodes asked others for images.
+    pub(super) async fn verdict(&self, lab: &Lab, context: &Context) -> Result<(), Failure> {
+        if !self.offline {
+            return Ok(());
+        }
+        gate::verdict(&engine().await?, lab, &context.paths.lab(&lab.name)).await
     }
 }

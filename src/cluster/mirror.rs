@@ -19,7 +19,7 @@ use crate::images::reference::{Reference, mirror_prefix};
 use crate::plan::event::Progress;
 
 /// Where containerd looks for a host's settings; it reads them at each pull.
-const CERTS_DIR: &str = "/etc/containerd/certs.d";
+pub(super) const CERTS_DIR: &str = "/etc/containerd/certs.d";
 /// How many images one node pulls at once.
 const AT_ONCE: usize = 3;
 /// How long a single try to pull may take.

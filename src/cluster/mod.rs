@@ -16,6 +16,7 @@ use crate::process;
 
 pub mod config;
 pub mod dns;
+pub mod gate;
 pub mod kind;
 pub mod mirror;
 pub mod network;

@@ -17,7 +17,7 @@ use crate::images::lock::check::{self, Fault, Finding};
 use crate::images::lock::describe::{describe, descriptor};
 use crate::images::lock::imgpkg::Imported;
 use crate::images::lock::resolve::{Resolved, Wish, resolve};
-use crate::images::lock::{self, Entry, Lock, Part, References, Upstream, file};
+use crate::images::lock::{self, Entry, Error, Lock, Part, References, Upstream, file};
 use crate::images::reference::Reference;
 use crate::parts::{self, Recipe, Recipes};
 use crate::plan::event::Progress;
@@ -41,6 +41,7 @@ pub struct Options {
 
 /// One image of a lock that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Row {
     /// The image.
     pub image: Reference,
@@ -52,6 +53,8 @@ pub struct Row {
     pub size: u64,
     /// The part that it is built by; none for images from registries.
     pub part: Option<String>,
+    /// Its digest was taken from an alternate, though nobody had recorded it.
+    pub trusted_on_first_use: bool,
     /// What became of it.
     pub state: State,
 }
@@ -157,16 +160,7 @@ pub async fn compare(
     let lock = file::load(path)?.unwrap_or_default();
     let subject = Subject::read(site, progress, cancel).await?;
     let mut findings = check::check(&lock, &subject.references, &site.lab.name);
-    for (image, entry) in subject.built(&Lock::default(), cancel).await? {
-        let locked = lock.images.get(&image).and_then(Entry::digest);
-        if let (Some(locked), Some(now)) = (locked, entry.digest())
-            && locked != now
-        {
-            let fault = Fault::Moved { locked: *locked, now: Some(*now) };
-            let places = subject.references.wanted.get(&image).cloned().unwrap_or_default();
-            findings.push(Finding { image, fault, places });
-        }
-    }
+    findings.extend(subject.rebuilt(&lock, cancel).await?);
     if let Some(upstream) = upstream {
         progress.status("asking registries what tags name now");
         let (moved, unasked) = tokio::select! {
@@ -181,10 +175,11 @@ pub async fn compare(
     Ok(findings)
 }
 
-/// Makes sure that the lock at `path` says what each image of the lab is; nothing is asked.
+/// Makes sure that the lock at `path` says what each image of the lab is, and that what was built here is
+/// that; no image's registry is asked.
 ///
 /// # Errors
-/// [`Error::Frozen`]; the lock, or what the lab refers to, can't be read.
+/// [`Error::Frozen`], [`Error::Built`]; the lock, or what the lab refers to, can't be read.
 pub async fn frozen(
     site: &Site,
     path: &Utf8Path,
@@ -194,7 +189,8 @@ pub async fn frozen(
     let lock = file::load(path)?.unwrap_or_default();
     let subject = Subject::read(site, progress, cancel).await?;
     lock::frozen(&lock, &subject.references)?;
-    Ok(lock)
+    let rebuilt = subject.rebuilt(&lock, cancel).await?;
+    if rebuilt.is_empty() { Ok(lock) } else { Err(Error::Built(rebuilt).into()) }
 }
 
 async fn one(upstream: &dyn Upstream, image: &Reference, wish: &Wish) -> Result<Resolved, Failure> {
@@ -238,9 +234,9 @@ impl<'a> Subject<'a> {
     }
 
     fn wish(&self, image: &Reference, before: &Lock, options: &Options) -> Wish {
-        let mut known = before.images.get(image).cloned().unwrap_or_default();
-        // It was built once, and no recipe makes it any more.
-        known.part = None;
+        let known = before.images.get(image).cloned().unwrap_or_default();
+        // What was built by a recipe that is no more is nothing that a registry has.
+        let mut known = if known.part.is_some() { Entry { labs: known.labs, ..Entry::default() } } else { known };
         let imported = options.imported.iter().find(|imported| imported.name == *image || imported.at == *image);
         if let Some(imported) = imported
             && known.digest() != Some(&imported.digest)
@@ -256,6 +252,18 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Images that are not what the lock says since their parts were built.
+    async fn rebuilt(&self, lock: &Lock, cancel: &CancellationToken) -> Result<Vec<Finding>, Failure> {
+        let built = self.built(&Lock::default(), cancel).await?.into_iter();
+        let found = built.filter_map(|(image, entry)| {
+            let (locked, now) = (*lock.images.get(&image)?.digest()?, *entry.digest()?);
+            let places = self.references.wanted.get(&image).cloned().unwrap_or_default();
+            let fault = Fault::Moved { locked, now: Some(now) };
+            (locked != now).then_some(Finding { image, fault, places })
+        });
+        Ok(found.collect())
+    }
+
     /// The entries of the images that are built here. One that is not built keeps what the lock says
     /// of this version.
     async fn built(&self, before: &Lock, cancel: &CancellationToken) -> Result<BTreeMap<Reference, Entry>, Failure> {
@@ -267,7 +275,8 @@ impl<'a> Subject<'a> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let found = parts::found(&self.recipes, &names, &self.site.paths, cancel).await?;
+        let fetched_first = self.site.fetches();
+        let found = parts::found(&self.recipes, &names, fetched_first, &self.site.paths, cancel).await?;
         let store = Layout::open(self.site.paths.cache.join("images")).map_err(Failure::from)?;
         let mut entries = BTreeMap::new();
         for (image, recipe) in wanted {
@@ -312,6 +321,7 @@ fn row(image: &Reference, entry: &Entry, before: Option<&Entry>) -> Row {
         platforms: entry.platforms.keys().cloned().collect(),
         size: entry.size(),
         part: entry.part.as_ref().map(|part| part.name.clone()),
+        trusted_on_first_use: entry.trusted_on_first_use,
         state,
     }
 }

@@ -2,7 +2,9 @@
 
 pub mod demand;
 pub mod down;
+pub mod gate;
 pub mod lock;
+pub mod programs;
 pub mod project;
 pub mod references;
 pub mod site;

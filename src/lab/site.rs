@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::{demand, project};
 use crate::cluster::{self, kind};
 use crate::error::{Failure, Kind};
+use crate::images::content::Content;
 use crate::images::digest::Digest;
 use crate::images::engine;
 use crate::images::layout::Layout;
+use crate::images::reference::Reference;
 use crate::images::registry::{Access, Mirror};
 use crate::objects::{self, Object};
 use crate::parts::{self, Built, Fetched, Recipes};
@@ -53,6 +55,17 @@ pub struct Site {
     pub applications: Vec<(Application, Vec<Object>)>,
     /// Objects that go with the mesh.
     pub mesh_objects: Vec<Object>,
+}
+
+/// Where what labs are made of may come from.
+#[derive(Clone, Debug)]
+pub enum Supply {
+    /// As the lab file says.
+    Open,
+    /// From these bundles alone.
+    Given(Arc<dyn Content>),
+    /// Only what was built or fetched before.
+    Here,
 }
 
 /// What was built for a lab.
@@ -113,7 +126,7 @@ impl Site {
     }
 
     /// The parts that the lab needs, by name.
-    fn wanted(&self, recipes: &Recipes) -> Result<Vec<String>, Failure> {
+    pub(super) fn wanted(&self, recipes: &Recipes) -> Result<Vec<String>, Failure> {
         let version =
             |part: &str| recipes.iter().find(|recipe| recipe.name == part).map(|recipe| recipe.version.as_str());
         self.check_version("cluster.kubernetes", &self.lab.cluster.kubernetes, version(NODE))?;
@@ -172,6 +185,51 @@ impl Site {
             .hint(format!("Write `{field}` as a version that `istiolab images list` shows.")))
     }
 
+    /// The parts from what the user gave, which must have all of them.
+    async fn given(
+        &self,
+        content: &dyn Content,
+        recipes: &Recipes,
+        wanted: &[String],
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Built>, Failure> {
+        match parts::fetch(recipes, wanted, &self.paths, content, progress, cancel).await? {
+            Fetched::All(built) => Ok(built),
+            Fetched::Missing(missing) => {
+                let text =
+                    format!("{} lacks parts as this project makes them: {}", content.describe(), names(&missing));
+                Err(Failure::new(Kind::Unavailable, text)
+                    .hint("Write it again from this version of the project: `istiolab images bundle`."))
+            }
+        }
+    }
+
+    /// The parts that were built or fetched before.
+    async fn here(
+        &self,
+        recipes: &Recipes,
+        wanted: &[String],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Built>, Failure> {
+        let mut there = parts::found(recipes, wanted, self.fetches(), &self.paths, cancel).await?;
+        let missing: Vec<&str> = wanted.iter().map(String::as_str).filter(|part| !there.contains_key(*part)).collect();
+        if !missing.is_empty() {
+            let text = format!("these parts are not built, and nothing may be fetched: {}", missing.join(", "));
+            return Err(Failure::new(Kind::Refused, text)
+                .hint("Give a bundle that has them (--bundle), or build them first: `istiolab images build`."));
+        }
+        // Another version of a part may have had the names meanwhile.
+        let images: Vec<_> = there.values().flat_map(|found| found.images.clone()).collect();
+        Layout::open(self.paths.cache.join("images"))?.name(&images)?;
+        Ok(wanted.iter().filter_map(|part| there.remove(part)).map(|found| found.built).collect())
+    }
+
+    /// Whether the lab file names a registry that parts come from.
+    pub(super) fn fetches(&self) -> bool {
+        self.lab.images.registry.is_some() && self.lab.images.source != Source::Parts
+    }
+
     /// The parts from the registry that the lab file names; `None` if they are to be built.
     async fn fetch(
         &self,
@@ -180,10 +238,7 @@ impl Site {
         progress: &Progress,
         cancel: &CancellationToken,
     ) -> Result<Option<Vec<Built>>, Failure> {
-        let Some(registry) = self.lab.images.registry.as_ref().filter(|_| self.lab.images.source != Source::Parts)
-        else {
-            return Ok(None);
-        };
+        let Some(registry) = self.lab.images.registry.as_ref().filter(|_| self.fetches()) else { return Ok(None) };
         let mirror = Mirror::at(registry, &self.access)?;
         let must = self.lab.images.source == Source::Registry;
         if let Err(error) = mirror.client().ping().await {
@@ -198,9 +253,7 @@ impl Site {
         match parts::fetch(recipes, wanted, &self.paths, &mirror, progress, cancel).await? {
             Fetched::All(built) => Ok(Some(built)),
             Fetched::Missing(missing) if must => {
-                let names: Vec<&str> =
-                    missing.iter().filter_map(|reference| reference.repository().rsplit('/').next()).collect();
-                let text = format!("{registry} lacks these parts as this project makes them: {}", names.join(", "));
+                let text = format!("{registry} lacks these parts as this project makes them: {}", names(&missing));
                 Err(Failure::new(Kind::Unavailable, text).hint(format!(
                     "On a machine that can build them, run `istiolab images mirror --to {registry} -f {}`.",
                     self.lab.file
@@ -221,16 +274,36 @@ impl Site {
         Recipes::load(self.project.join("parts")).map_err(Failure::from)
     }
 
+    /// The parts called `wanted`, fetched or built as the lab file says.
+    pub(super) async fn built(
+        &self,
+        recipes: &Recipes,
+        wanted: &[String],
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Built>, Failure> {
+        match self.fetch(recipes, wanted, progress, cancel).await? {
+            Some(fetched) => Ok(fetched),
+            None => parts::build(recipes, wanted, &self.paths, progress, cancel).await,
+        }
+    }
+
     /// Fetches or builds what is missing of the parts that the lab needs.
     ///
     /// # Errors
     /// Those of [`parts::fetch`] and [`parts::build`]; [`Kind::BadInput`] for versions that no recipe makes.
-    pub async fn stock(&self, progress: &Progress, cancel: &CancellationToken) -> Result<Stock, Failure> {
+    pub async fn stock(
+        &self,
+        supply: &Supply,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Stock, Failure> {
         let recipes = self.recipes()?;
         let wanted = self.wanted(&recipes)?;
-        let built = match self.fetch(&recipes, &wanted, progress, cancel).await? {
-            Some(fetched) => fetched,
-            None => parts::build(&recipes, &wanted, &self.paths, progress, cancel).await?,
+        let built = match supply {
+            Supply::Given(content) => self.given(content.as_ref(), &recipes, &wanted, progress, cancel).await?,
+            Supply::Open => self.built(&recipes, &wanted, progress, cancel).await?,
+            Supply::Here => self.here(&recipes, &wanted, cancel).await?,
         };
         let part = |name: &str| {
             built
@@ -276,6 +349,12 @@ impl Site {
             images: images.map(|image| (image.name.clone(), image.digest)).collect(),
         })
     }
+}
+
+/// The parts that artifacts are of.
+fn names(artifacts: &[Reference]) -> String {
+    let names: Vec<&str> = artifacts.iter().filter_map(|artifact| artifact.repository().rsplit('/').next()).collect();
+    names.join(", ")
 }
 
 /// The lab's cluster by its provider; `kind` is the provider's program.

@@ -21,6 +21,8 @@ use crate::spec::Injection;
 pub struct Options {
     /// Replaces a cluster that was made differently or lost nodes.
     pub recreate: bool,
+    /// Closes the nodes' ways to other registries than the lab's.
+    pub offline: bool,
     /// How long each step may take.
     pub limit: Duration,
 }
@@ -96,7 +98,8 @@ impl Steps<'_> {
             &after,
             mirror_nodes()
         );
-        let after = ["nodes/registry", "registry/push"];
+        step!(self, "images", "nodes/gate", "minding what the nodes may ask", &["nodes/registry"], gate());
+        let after = ["nodes/gate", "registry/push"];
         step!(self, "images", "nodes/images", "bringing images to the nodes", &after, pull());
         step!(self, phase, "cluster/ready", "waiting for nodes and DNS", &["cluster/create"], cluster_ready());
         step!(self, phase, "namespaces", "making namespaces", &["cluster/create"], namespaces());
@@ -108,7 +111,7 @@ impl Steps<'_> {
         }
         let phase = "mesh";
         step!(self, phase, "mesh/render", "rendering the mesh's objects", &[], render());
-        let after = ["mesh/render", "namespaces", "nodes/registry"];
+        let after = ["mesh/render", "namespaces", "nodes/gate"];
         step!(self, phase, "mesh/apply", "applying the mesh's objects", &after, apply_mesh());
         step!(self, phase, "mesh/webhook", "waiting until the mesh injects", &["mesh/apply"], webhook());
         let title = "applying gateways and the mesh's configuration";
@@ -121,7 +124,7 @@ impl Steps<'_> {
             let name = self.work.site.addons[index].0.name.clone();
             let (applied, apply, ready) =
                 (format!("add-on/{name}"), format!("add-on/{name}/apply"), format!("add-on/{name}/ready"));
-            let (after, title) = (["namespaces", "nodes/registry"], format!("applying {name}"));
+            let (after, title) = (["namespaces", "nodes/gate"], format!("applying {name}"));
             step!(self, "add-ons", &apply, &title, &after, apply_addon(index));
             step!(self, "add-ons", &ready, &format!("waiting for {name}"), &[apply.as_str()], wait(&applied));
         }
@@ -145,7 +148,7 @@ impl Steps<'_> {
                 format!("application/{name}/apply"),
                 format!("application/{name}/ready"),
             );
-            let (after, title) = ([first, "nodes/registry"], format!("applying {name}"));
+            let (after, title) = ([first, "nodes/gate"], format!("applying {name}"));
             step!(self, "applications", &apply, &title, &after, apply_application(index));
             step!(self, "applications", &ready, &format!("waiting for {name}"), &[apply.as_str()], wait(&applied));
             last.push(ready);

@@ -7,6 +7,7 @@ use bollard::Docker;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use super::gate::{self, Closed};
 use super::site::{Site, Stock, provider};
 use super::up::Options;
 use crate::apps;
@@ -209,6 +210,39 @@ impl Work {
             outcome = Outcome::done(upstreams.iter().cloned().collect::<Vec<_>>().join(", "));
         }
         Ok(outcome)
+    }
+
+    /// Closes the nodes' gates, or opens them again: a lab is offline as long as it is said so.
+    pub(super) async fn gate(&self, context: Context) -> Result<Outcome, Failure> {
+        let entry = || self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed: Option<Closed> = entry().get(gate::ENTRY);
+        if !self.options.offline && closed.is_none() {
+            return Ok(Outcome::Unchanged);
+        }
+        let nodes = self.nodes(&context.cancel).await?;
+        if !self.options.offline {
+            for node in &nodes {
+                cluster::gate::open(&self.docker, &node.name).await?;
+            }
+            entry().remove(gate::ENTRY)?;
+            return Ok(Outcome::done("open"));
+        }
+        let url = self.registry()?.url_for_nodes();
+        let mut leaks = Vec::new();
+        for node in &nodes {
+            cluster::gate::close(&self.docker, &node.name, &url).await?;
+            leaks.extend(cluster::gate::leaks(&self.docker, &node.name, &url).await?);
+        }
+        if !leaks.is_empty() {
+            let text = format!("nodes have ways around the lab's registry:\n  {}", leaks.join("\n  "));
+            return Err(Failure::new(Kind::Refused, text)
+                .hint("Take them out of `cluster.config`, or bring the lab up without --offline."));
+        }
+        let registries = mirror::upstreams(self.references()?.iter().map(|(reference, _)| reference));
+        // What was asked for before was told before.
+        let known = closed.is_some_and(|closed| closed.registries == registries);
+        entry().set(gate::ENTRY, &Closed::now(registries))?;
+        Ok(if known { Outcome::Unchanged } else { Outcome::done("closed") })
     }
 
     pub(super) async fn pull(&self, context: Context) -> Result<Outcome, Failure> {

@@ -185,3 +185,19 @@ fn the_quick_start_is_a_lab() {
     let lab = load(&file).expect("it has no problem");
     assert_eq!(lab.name, "quickstart");
 }
+
+#[test]
+fn alternates_are_references_and_stand_once() {
+    assert_snapshot!(body(
+        "images:\n  alternates:\n    nginx: [mirror.example/nginx]\n    docker.io/library/nginx:latest: []\n    A: [a b]\n"
+    ), @"
+    3 problems in the lab file
+      lab.yaml:7:5: `docker.io/library/nginx:latest` stands twice in `images.alternates`; the first is in line 6
+      lab.yaml:8:5: `A` is not an image reference: a repository is written in lower case; an image is written `[registry/]repository[:tag][@sha256:…]`
+      lab.yaml:8:9: `a b` is not an image reference: each part of a repository is lower-case letters and digits, separated by `.`, `_`, `__` or dashes; an image is written `[registry/]repository[:tag][@sha256:…]`
+    ");
+    let text = format!("{HEAD}images: {{alternates: {{nginx: [mirror.example/nginx:1]}}}}\n");
+    let lab = parse(&text, Utf8Path::new("lab.yaml"), Utf8Path::new("/lab.yaml")).expect("it is a lab");
+    let all: Vec<_> = lab.images.alternates.iter().map(|(image, places)| format!("{image} {}", places[0])).collect();
+    assert_eq!(all, ["docker.io/library/nginx:latest mirror.example/nginx:1"]);
+}

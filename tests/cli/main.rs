@@ -4,6 +4,7 @@
 mod completion;
 mod house;
 mod lab;
+mod lock;
 mod sandbox;
 mod schema;
 mod usage;

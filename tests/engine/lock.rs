@@ -115,6 +115,9 @@ async fn an_index_is_locked_with_all_that_moving_it_takes() {
     let one = Wish { platforms: vec!["linux/arm64".to_owned()], ..Wish::default() };
     let one = upstream.resolve(&image, &one).await.expect("it is there").entry;
     assert_eq!((one.digest(), platforms(&one)), (Some(&root.digest), vec!["linux/arm64"]));
+    let fewer = Wish { known: all.clone(), platforms: vec!["linux/amd64".to_owned()], ..Wish::default() };
+    let fewer = upstream.resolve(&image, &fewer).await.expect("it is there").entry;
+    assert_eq!((fewer.digest(), platforms(&fewer)), (Some(&root.digest), vec!["linux/amd64"]));
     let none = Wish { platforms: vec!["linux/s390x".to_owned()], ..Wish::default() };
     let failure = upstream.resolve(&image, &none).await.expect_err("it is not there");
     assert!(failure.to_string().contains("it is for linux/amd64, linux/arm64"), "{failure}");
@@ -158,12 +161,16 @@ async fn a_tag_that_moved_is_noticed() {
         (upstream.name("gone:1"), Digest::of("x")),
         (upstream.name("still:1"), still.digest),
         (closed.clone(), old.digest),
+        (upstream.name("elsewhere:1"), still.digest),
     ] {
         let place = Place { origin: "web.yaml:1".to_owned(), what: "Pod web, container `app`".to_owned() };
         references.add(&image.to_string(), place).expect("a reference");
         lock.images.insert(image, Entry { pinned: Some(digest), ..Entry::default() });
     }
 
+    // Its own place does not have it, another one has it under the same tag.
+    let elsewhere = lock.images.get_mut(&upstream.name("elsewhere:1")).expect("it is there");
+    elsewhere.from = vec![upstream.name("still:1")];
     let new = upstream.index("app", "1", "new").await;
     let (findings, unasked) = check::moved(&upstream.asked, &lock, &references).await;
     let told: Vec<_> = findings.iter().map(|finding| (finding.image.clone(), finding.fault.clone())).collect();

@@ -12,6 +12,8 @@ use crate::images::bundle::{self, Base, Checked, Request, Stack, Supply, Written
 use crate::images::layout::Layout;
 use crate::images::lock::{self, Lock};
 use crate::images::registry::Upstreams;
+use crate::lab::programs::programs;
+use crate::lab::site::Site;
 
 /// Write a lab's images into one file, the same lock always as the same bytes.
 #[derive(Debug, clap::Args)]
@@ -19,7 +21,7 @@ pub(super) struct Args {
     /// The file to write.
     #[arg(value_name = "BUNDLE")]
     to: Utf8PathBuf,
-    /// What the images are [default: images.lock beside the lab file].
+    /// What the images are [default: images.lock beside the lab file, and the programs that the lab takes].
     #[arg(long, value_name = "FILE")]
     lock: Option<Utf8PathBuf>,
     /// Only these platforms, as linux/amd64; digests stay those of all [default: all that the lock has].
@@ -32,7 +34,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let lock = locked(context, self.lock.as_deref())?;
+        let lock = whole(context, self.lock.as_deref())?;
         let base = self.since.as_deref().map(|path| Base::open(path, &self.platform)).transpose()?;
         let store = Layout::open(context.paths.cache.join("images"))?;
         let source = Supply::new(&lock, store, Arc::new(Upstreams::new(context.access())));
@@ -71,6 +73,16 @@ pub(super) fn locked(context: &Context, path: Option<&Utf8Path>) -> Result<Lock,
     let mut lock = load(&lab.dir.join(lock::FILE))?;
     // Several labs of one folder share a lock.
     lock.images.retain(|_, entry| entry.labs.is_empty() || entry.labs.contains(&lab.name));
+    Ok(lock)
+}
+
+/// As [`locked`], with the programs that the lab takes, unless the lock is named.
+pub(super) fn whole(context: &Context, path: Option<&Utf8Path>) -> Result<Lock, Failure> {
+    let mut lock = locked(context, path)?;
+    if path.is_none() {
+        let site = Site::open(context.lab()?, &context.paths, context.access())?;
+        lock.images.extend(programs(&site)?);
+    }
     Ok(lock)
 }
 

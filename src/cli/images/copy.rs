@@ -12,14 +12,14 @@ use serde::Serialize;
 use super::super::Context;
 use super::{bundle, megabytes};
 use crate::error::{Failure, Kind};
-use crate::images::bundle::{Stack, Supply};
+use crate::images::bundle::{Bundle, Stack, Supply};
 use crate::images::content::Content;
 use crate::images::copy::select::{self, Naming};
 use crate::images::copy::{Copied, Copier, Journal, Target, Wanted};
 use crate::images::layout::Layout;
 use crate::images::lock::Lock;
 use crate::images::reference::Reference;
-use crate::images::registry::{Access, Budget, Client, Upstreams};
+use crate::images::registry::{self, Access, Budget, Upstreams};
 use crate::plan::event::{Outcome, Progress, What};
 
 /// Bring a lab's images into a registry of your own; what is there already is left as it is.
@@ -144,14 +144,28 @@ impl Plan {
 }
 
 impl Selection {
+    /// The bundles that the images come from, if it is bundles.
+    fn bundles(&self) -> Result<Option<Stack>, Failure> {
+        let files: Vec<Utf8PathBuf> = self.from.iter().map(Utf8PathBuf::from).collect();
+        let one_other = files.len() == 1 && !files[0].is_file();
+        if files.is_empty() || one_other { Ok(None) } else { Ok(Some(Stack::open(&files)?)) }
+    }
+
     fn ends(self, context: &Context, to: Option<&str>) -> Result<Ends, Failure> {
-        let mut access =
+        let bundles = self.bundles()?;
+        let access =
             Access { plain: self.plain_http.into_iter().collect(), authorities: self.authorities, ..context.access() };
         let store = Layout::open(context.paths.cache.join("images"))?;
-        let mirror = to.map(|to| mirror(to, &mut access)).transpose()?;
+        let mirror = to.map(|to| mirror(to, &access)).transpose()?;
         let naming = mirror.as_ref().map_or(Naming::Store, Naming::Mirror);
-        let lock =
-            if self.images.is_empty() { bundle::locked(context, self.lock.as_deref())? } else { Lock::default() };
+        let lock = match &bundles {
+            _ if !self.images.is_empty() => Lock::default(),
+            // A bundle says itself what is inside.
+            Some(bundles) if self.lock.is_none() => inside(bundles),
+            // What is made here is taken along; what comes from elsewhere need not be made.
+            None if mirror.is_some() && self.from.is_empty() => bundle::whole(context, self.lock.as_deref())?,
+            _ => bundle::locked(context, self.lock.as_deref())?,
+        };
         let wanted = if self.images.is_empty() {
             select::locked(&lock, &naming, self.flatten.as_deref())?
         } else {
@@ -163,12 +177,9 @@ impl Selection {
                 let all = Arc::new(Upstreams::new(access));
                 (Some(Arc::clone(&all)), Arc::new(Supply::new(&lock, store.clone(), all)))
             }
-            [one] if !Utf8Path::new(one).exists() => (None, Arc::new(self::mirror(one, &mut access)?)),
+            [one] if !Utf8Path::new(one).exists() => (None, Arc::new(self::mirror(one, &access)?)),
             [one] if Utf8Path::new(one).join("oci-layout").is_file() => (None, Arc::new(Layout::open(one.as_str())?)),
-            files => {
-                let files: Vec<Utf8PathBuf> = files.iter().map(Utf8PathBuf::from).collect();
-                (None, Arc::new(Stack::open(&files)?))
-            }
+            _ => (None, Arc::new(bundles.unwrap_or(Stack::open(&[])?))),
         };
         let target = match &mirror {
             Some(mirror) => Target::Registry(mirror.client().clone()),
@@ -181,24 +192,20 @@ impl Selection {
     }
 }
 
-/// `HOST[/PREFIX]`, with `http://` for a host that speaks plain HTTP.
-fn mirror(text: &str, access: &mut Access) -> Result<crate::images::registry::Mirror, Failure> {
-    let plain = text.strip_prefix("http://");
-    let rest = plain.or_else(|| text.strip_prefix("https://")).unwrap_or(text);
-    let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    if plain.is_some() {
-        access.plain.insert(host.to_owned());
+/// The images of all the locks in bundles; where two have the same name, the first one's counts.
+fn inside(bundles: &Stack) -> Lock {
+    let mut lock = Lock::default();
+    for bundle in bundles.bundles().iter().filter_map(Bundle::lock) {
+        for (image, entry) in &bundle.images {
+            lock.images.entry(image.clone()).or_insert_with(|| entry.clone());
+        }
     }
-    let prefix = prefix.trim_matches('/');
-    if !prefix.is_empty() && format!("{host}/{prefix}").parse::<Reference>().is_err() {
-        return Err(Failure::new(Kind::Usage, format!("`{prefix}` can't be a part of a repository's name"))
-            .hint("A prefix is lower-case words with slashes between them, as `team/lab`."));
-    }
-    let client = match text.strip_prefix("https://") {
-        Some(_) => Client::with(&format!("https://{host}"), access)?,
-        None => Client::of_host(host, access)?,
-    };
-    Ok(crate::images::registry::Mirror::new(client, prefix))
+    lock
+}
+
+fn mirror(text: &str, access: &Access) -> Result<registry::Mirror, Failure> {
+    registry::Mirror::at(text, access)
+        .map_err(|error| Failure::new(Kind::Usage, error).hint("Write it as registry.example.com/team/lab."))
 }
 
 fn copier(context: &Context, source: Arc<dyn Content>, target: Target) -> Result<Copier, Failure> {
@@ -307,25 +314,4 @@ fn done_text(done: &Done) -> String {
         let _ = writeln!(text, "requests at the target: {}", traffic.requests);
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mirror_is_a_host_and_a_prefix() {
-        let base = |text: &str| {
-            let mirror = mirror(text, &mut Access::default()).map_err(|failure| failure.to_string())?;
-            let image: Reference = "nginx".parse().expect("a reference");
-            Ok::<_, String>(format!("{}{}", mirror.client().base(), mirror.repository(&image)))
-        };
-        assert_eq!(base("a.example"), Ok("https://a.example/docker.io/library/nginx".to_owned()));
-        assert_eq!(base("localhost:1/x/y/"), Ok("http://localhost:1/x/y/docker.io/library/nginx".to_owned()));
-        assert_eq!(base("http://10.0.0.1:5000"), Ok("http://10.0.0.1:5000/docker.io/library/nginx".to_owned()));
-        assert_eq!(base("https://localhost/a"), Ok("https://localhost/a/docker.io/library/nginx".to_owned()));
-        for wrong in ["", "a.example/UPPER", "a.example/a//b", "a b"] {
-            base(wrong).expect_err(wrong);
-        }
-    }
 }

@@ -15,6 +15,7 @@ use crate::images::reference::Reference;
 use crate::images::registry::Upstreams;
 use crate::lab::lock::{self as lab, Locked, Options, Row, State};
 use crate::lab::site::Site;
+use crate::parts;
 use crate::plan::event::Progress;
 
 /// Record which bytes every image of the lab is, in `images.lock` beside the lab file.
@@ -28,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "check")]
     frozen: bool,
     /// With --check: ask no registry.
-    #[arg(long, requires = "check")]
+    #[arg(long, requires = "check", conflicts_with_all = ["update", "trust_first_use", "platform", "import", "export"])]
     offline: bool,
     /// Ask every tag again, also those whose digests are in the lock.
     #[arg(long, conflicts_with_all = ["check", "frozen"])]
@@ -156,6 +157,7 @@ fn made_table(locked: &Locked) -> String {
         let size = if row.size == 0 { "-".to_owned() } else { super::megabytes(row.size) };
         let from = match (&row.part, row.platforms.as_slice()) {
             (Some(part), _) => format!("part {part}"),
+            (None, []) if row.image.registry() == parts::REGISTRY => "no recipe".to_owned(),
             (None, []) => "registry".to_owned(),
             (None, [only]) => format!("registry, {only}"),
             (None, several) => format!("registry, {} platforms", several.len()),
@@ -167,8 +169,10 @@ fn made_table(locked: &Locked) -> String {
             State::Unresolved if row.part.is_some() => "not built",
             State::Unresolved => "unresolved",
         };
+        let trust = if row.trusted_on_first_use { ", trusted on first use" } else { "" };
         // Writing to a string can't fail.
-        let _ = writeln!(text, "{:<width$}  {digest:<19}  {size:>9}  {from:<22}  {state}", row.image.to_string());
+        let _ =
+            writeln!(text, "{:<width$}  {digest:<19}  {size:>9}  {from:<22}  {state}{trust}", row.image.to_string());
     }
     let pulled = |image: &Reference| locked.images.iter().any(|row| row.image == *image);
     let inside = locked.inside.keys().filter(|image| !pulled(image)).count();

@@ -10,6 +10,7 @@ use super::error::Error;
 use super::references::{Place, References};
 use super::resolve::Upstream;
 use super::{Entry, Lock};
+use crate::error::Failure;
 use crate::images::digest::Digest;
 use crate::images::reference::{DEFAULT_TAG, Reference};
 
@@ -125,8 +126,9 @@ fn missing(entry: &Entry) -> Missing {
     entry.part.as_ref().map_or(Missing::Unasked, |part| Missing::Unbuilt(part.name.clone()))
 }
 
-/// Asks the registries of `references` whether each tag still names what the lock says. Beside what
-/// moved, those that could not be asked, with the reason.
+/// Asks the registries of `references` whether each tag still names what the lock says. Where a registry
+/// does not have the tag, or does not answer, the entry's other places are asked. Beside what moved, those
+/// that could not be asked, with the reason.
 pub async fn moved(
     upstream: &dyn Upstream,
     lock: &Lock,
@@ -135,10 +137,11 @@ pub async fn moved(
     let tagged = references.wanted.iter().filter_map(|(image, places)| {
         let entry = lock.images.get(image).filter(|entry| entry.part.is_none())?;
         // A digest never moves.
-        (image.digest().is_none()).then_some((image, places, *entry.digest()?))
+        (image.digest().is_none()).then_some((image, places, entry, *entry.digest()?))
     });
-    let asked =
-        tagged.map(|(image, places, locked)| async move { (image, places, locked, upstream.current(image).await) });
+    let asked = tagged.map(|(image, places, entry, locked)| async move {
+        (image, places, locked, current(upstream, image, entry).await)
+    });
     let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
     let (mut findings, mut unasked) = (Vec::new(), Vec::new());
     for (image, places, locked, answer) in answers {
@@ -153,6 +156,20 @@ pub async fn moved(
         }
     }
     (findings, unasked)
+}
+
+/// What the image's tag names, by the first place that knows.
+async fn current(upstream: &dyn Upstream, image: &Reference, entry: &Entry) -> Result<Option<Digest>, Failure> {
+    let first = upstream.current(image).await;
+    if matches!(first, Ok(Some(_))) {
+        return first;
+    }
+    for place in &entry.from {
+        if let Ok(Some(found)) = upstream.current(place).await {
+            return Ok(Some(found));
+        }
+    }
+    first
 }
 
 /// An image that a lock does not say enough of.

@@ -103,8 +103,11 @@ pub async fn describe(
     let wrong = |why: String| Failure::from(Error::Manifest { image: Box::new(image.clone()), why });
     if is_manifest(&root.media_type) {
         let manifest = parse::<Manifest>(&root.bytes).map_err(wrong)?;
-        let runs = configuration(content, image, &manifest.config).await?;
-        return Ok([(runs.name(), platform(root, &manifest))].into());
+        let name = configuration(content, image, &manifest.config).await?.name();
+        return match platforms.iter().find(|wanted| **wanted != name) {
+            Some(missing) => Err(wrong(format!("it is not there for {missing}; it is for {name}"))),
+            None => Ok([(name, platform(root, &manifest))].into()),
+        };
     }
     if !is_index(&root.media_type) {
         let why = format!("its manifest is of the kind `{}`, which is too old or no image", root.media_type);

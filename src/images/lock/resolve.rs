@@ -1,5 +1,7 @@
 //! Finding out what an image is: from its registry, else from an alternate that has the same digest.
 
+use std::collections::BTreeSet;
+
 use futures::future::BoxFuture;
 
 use super::describe::{describe, descriptor};
@@ -42,6 +44,14 @@ pub struct Wish {
     pub platforms: Vec<String>,
 }
 
+impl Wish {
+    /// Whether the platforms that are known are those that are wanted.
+    fn has_platforms(&self) -> bool {
+        let wanted: BTreeSet<&String> = self.platforms.iter().collect();
+        wanted.is_empty() || wanted == self.known.platforms.keys().collect()
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Resolved {
@@ -57,12 +67,13 @@ pub struct Resolved {
 /// # Errors
 /// [`Error::Nowhere`], [`Error::Untrusted`], [`Error::Differs`], [`Error::Mismatch`], [`Error::Manifest`] as failures.
 pub async fn resolve(upstream: &dyn Upstream, image: &Reference, wish: &Wish) -> Result<Resolved, Failure> {
-    let Wish { known, update, alternates, .. } = wish;
-    if known.is_resolved() && !update && known.from == *alternates {
+    let Wish { known, alternates, .. } = wish;
+    let enough = known.is_resolved() && !wish.update && wish.has_platforms();
+    if enough && known.from == *alternates {
         return Ok(Resolved { entry: known.clone(), warnings: Vec::new() });
     }
     let mut entry = known.clone();
-    if !known.is_resolved() || *update {
+    if !enough {
         let found = root(upstream, image, wish).await?;
         entry.platforms = describe(upstream, &found.image, &found.raw, &wish.platforms).await?;
         entry.root = Some(descriptor(&found.raw));
