@@ -134,13 +134,49 @@ strange_pod() {
   return 1
 }
 
+# On a machine that has nothing but an engine and the docker program.
+bare() {
+  mkdir -p "$air/bin"
+  ln -sf "$(command -v docker)" "$air/bin/docker"
+  env -i HOME="$air" PATH="$air/bin" ISTIOLAB_CACHE="$air/cache" ISTIOLAB_STATE="$air/state" "$ISTIOLAB" "$@" \
+    --file "$air/lab.yaml"
+}
+
+bundled() {
+  "$ISTIOLAB" images lock --file "$air/lab.yaml" || return 1
+  "$ISTIOLAB" images bundle "$air/lab.tar" --file "$air/lab.yaml" || return 1
+  "$ISTIOLAB" images bundle "$air/again.tar" --file "$air/lab.yaml" || return 1
+  cmp "$air/lab.tar" "$air/again.tar" || return 1
+  rm "$air/again.tar"
+  "$ISTIOLAB" images verify "$air/lab.tar"
+}
+
+# mirrored: brings the lab into a registry, then lets the bare machine take it from there.
+mirrored() {
+  local pid status
+  printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: "127.0.0.1:5917"}\n' "$air/registry" \
+    > "$air/registry.yml"
+  OTEL_TRACES_EXPORTER=none registry serve "$air/registry.yml" > "$air/registry.log" 2>&1 &
+  pid=$!
+  "$ISTIOLAB" images mirror --from "$air/lab.tar" --to localhost:5917/lab &&
+    printf '\nimages: {source: registry, registry: "localhost:5917/lab"}\n' >> "$air/lab.yaml" &&
+    rm -rf "$air/cache" && bare run
+  status=$?
+  kill "$pid"
+  return $status
+}
+
+readonly air=$logs/air
+mkdir -p "$air"
+sed "s|\.\./|$PWD/|; s/^name: .*/name: air/" scenarios/two-nodes.yaml > "$air/lab.yaml"
+
 if [[ -n $(leftovers) ]]; then
   echo "FAILED  the machine has a lab or cluster '$lab' already; take it down first: istiolab down"
   echo "test result: 0 passed; 1 failed; 0 ignored;"
   exit 1
 fi
 # Whatever happens, the machine is left as it was found.
-trap '{ istiolab down; "$ISTIOLAB" down --file scenarios/two-nodes.yaml; } > "$logs/last-down.log" 2>&1' EXIT
+trap '{ istiolab down; "$ISTIOLAB" down --file scenarios/two-nodes.yaml; bare down; rm -rf "$air"; } > "$logs/last-down.log" 2>&1' EXIT
 
 readonly json=$logs/run.json junit=$logs/run.xml
 check "run brings the quick start up and its scenarios are green" \
@@ -175,6 +211,12 @@ check "pods of a lab of two nodes reach each other, offline" "$ISTIOLAB" run --f
 check "an image from elsewhere is asked for" strange_pod
 check "and told" exits 77 "$ISTIOLAB" test --file scenarios/two-nodes.yaml --offline
 check "its down takes it down" "$ISTIOLAB" down --file scenarios/two-nodes.yaml
+
+check "a lab in one file, twice the same bytes" bundled
+check "a bare machine makes the lab of the file, offline" bare run --bundle "$air/lab.tar" --offline
+check "its down takes it down, too" bare down
+check "a bare machine makes the lab of what a registry has" mirrored
+check "its down takes it down as well" bare down
 
 echo "test result: $passed passed; $failed failed; 0 ignored;"
 [[ $failed -eq 0 && $mutations -eq 0 ]]

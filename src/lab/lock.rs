@@ -17,7 +17,7 @@ use crate::images::lock::check::{self, Fault, Finding};
 use crate::images::lock::describe::{describe, descriptor};
 use crate::images::lock::imgpkg::Imported;
 use crate::images::lock::resolve::{Resolved, Wish, resolve};
-use crate::images::lock::{self, Entry, Lock, Part, References, Upstream, file};
+use crate::images::lock::{self, Entry, Error, Lock, Part, References, Upstream, file};
 use crate::images::reference::Reference;
 use crate::parts::{self, Recipe, Recipes};
 use crate::plan::event::Progress;
@@ -95,7 +95,8 @@ struct Subject<'a> {
     references: References,
 }
 
-/// Makes the lab's lock at `path`. What could be resolved is written, also if something could not.
+/// Makes the lab's lock at `path`. What could be resolved is written, also if something could not, or if the
+/// run is cancelled.
 ///
 /// # Errors
 /// The lock, or what the lab refers to, can't be read; [`Kind::Usage`] for options about images that the
@@ -115,33 +116,32 @@ pub async fn make(
     let mut made = subject.built(&before, cancel).await?;
     let mut failures = Vec::new();
     let rest: Vec<&Reference> = subject.references.wanted.keys().filter(|image| !made.contains_key(image)).collect();
-    let asked = rest.into_iter().map(|image| {
-        let wish = subject.wish(image, &before, options);
-        async move { (image, wish.known.clone(), one(upstream, image, &wish).await) }
-    });
+    let wishes = rest.into_iter().map(|image| (image, subject.wish(image, &before, options)));
+    let wishes: Vec<(&Reference, Wish)> = wishes.collect();
+    // What nothing new is found out about stays as it is.
+    made.extend(wishes.iter().map(|(image, wish)| ((*image).clone(), wish.known.clone())));
+    let asked = wishes.iter().map(|(image, wish)| async move { (*image, one(upstream, image, wish).await) });
     let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
-    loop {
+    let in_time = loop {
         let next = tokio::select! {
-            () = cancel.cancelled() => return Err(interrupted()),
+            () = cancel.cancelled() => break false,
             next = answers.next() => next,
         };
-        let Some((image, known, answer)) = next else { break };
+        let Some((image, answer)) = next else { break true };
         progress.status(format!("resolved {image}"));
-        let entry = match answer {
+        match answer {
             Ok(resolved) => {
                 resolved.warnings.into_iter().for_each(|warning| progress.warn(warning));
-                resolved.entry
+                made.insert(image.clone(), resolved.entry);
             }
-            Err(failure) => {
-                failures.push(failure);
-                known
-            }
-        };
-        made.insert(image.clone(), entry);
-    }
-    drop(answers);
+            Err(failure) => failures.push(failure),
+        }
+    };
     let images = made.iter().map(|(image, entry)| row(image, entry, before.images.get(image))).collect();
     let changed = file::update(path, |lock| lock.adopt(&site.lab.name, made))?;
+    if !in_time {
+        return Err(interrupted());
+    }
     Ok(Locked { file: path.to_owned(), changed, images, inside: subject.references.inside, failures })
 }
 
@@ -160,16 +160,7 @@ pub async fn compare(
     let lock = file::load(path)?.unwrap_or_default();
     let subject = Subject::read(site, progress, cancel).await?;
     let mut findings = check::check(&lock, &subject.references, &site.lab.name);
-    for (image, entry) in subject.built(&Lock::default(), cancel).await? {
-        let locked = lock.images.get(&image).and_then(Entry::digest);
-        if let (Some(locked), Some(now)) = (locked, entry.digest())
-            && locked != now
-        {
-            let fault = Fault::Moved { locked: *locked, now: Some(*now) };
-            let places = subject.references.wanted.get(&image).cloned().unwrap_or_default();
-            findings.push(Finding { image, fault, places });
-        }
-    }
+    findings.extend(subject.rebuilt(&lock, cancel).await?);
     if let Some(upstream) = upstream {
         progress.status("asking registries what tags name now");
         let (moved, unasked) = tokio::select! {
@@ -184,10 +175,11 @@ pub async fn compare(
     Ok(findings)
 }
 
-/// Makes sure that the lock at `path` says what each image of the lab is; nothing is asked.
+/// Makes sure that the lock at `path` says what each image of the lab is, and that what was built here is
+/// that; no image's registry is asked.
 ///
 /// # Errors
-/// [`Error::Frozen`]; the lock, or what the lab refers to, can't be read.
+/// [`Error::Frozen`], [`Error::Built`]; the lock, or what the lab refers to, can't be read.
 pub async fn frozen(
     site: &Site,
     path: &Utf8Path,
@@ -197,7 +189,8 @@ pub async fn frozen(
     let lock = file::load(path)?.unwrap_or_default();
     let subject = Subject::read(site, progress, cancel).await?;
     lock::frozen(&lock, &subject.references)?;
-    Ok(lock)
+    let rebuilt = subject.rebuilt(&lock, cancel).await?;
+    if rebuilt.is_empty() { Ok(lock) } else { Err(Error::Built(rebuilt).into()) }
 }
 
 async fn one(upstream: &dyn Upstream, image: &Reference, wish: &Wish) -> Result<Resolved, Failure> {
@@ -257,6 +250,18 @@ impl<'a> Subject<'a> {
             platforms: options.platforms.clone(),
             known,
         }
+    }
+
+    /// Images that are not what the lock says since their parts were built.
+    async fn rebuilt(&self, lock: &Lock, cancel: &CancellationToken) -> Result<Vec<Finding>, Failure> {
+        let built = self.built(&Lock::default(), cancel).await?.into_iter();
+        let found = built.filter_map(|(image, entry)| {
+            let (locked, now) = (*lock.images.get(&image)?.digest()?, *entry.digest()?);
+            let places = self.references.wanted.get(&image).cloned().unwrap_or_default();
+            let fault = Fault::Moved { locked, now: Some(now) };
+            (locked != now).then_some(Finding { image, fault, places })
+        });
+        Ok(found.collect())
     }
 
     /// The entries of the images that are built here. One that is not built keeps what the lock says

@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::images::layout::Layout;
 use crate::images::lock::{Entry, Part, Platform};
 use crate::images::reference::Reference;
-use crate::parts;
+use crate::parts::{self, Packed};
 
 /// The platform of what is built here.
 const PLATFORM: &str = "linux/amd64";
@@ -21,15 +21,14 @@ pub fn programs(site: &Site) -> Result<BTreeMap<Reference, Entry>, Failure> {
     let recipes = site.recipes()?;
     let store = Layout::open(site.paths.cache.join("images"))?;
     let mut entries = BTreeMap::new();
-    for (reference, root) in parts::pack(&recipes, &site.wanted(&recipes)?, &site.paths)? {
+    for (reference, packed) in parts::pack(&recipes, &site.wanted(&recipes)?, &site.paths)? {
+        let Packed { root, name, version, made_of } = packed;
         let manifest = store.manifest(&root.digest)?;
-        let name = reference.repository().rsplit('/').next().unwrap_or_default().to_owned();
-        let version = recipes.iter().find(|recipe| recipe.name == name).map(|recipe| recipe.version.clone());
         let platform = Platform { manifest: root.clone(), config: manifest.config, layers: manifest.layers };
         let entry = Entry {
             root: Some(root),
             platforms: BTreeMap::from([(PLATFORM.to_owned(), platform)]),
-            part: Some(Part { name, version: version.unwrap_or_default(), made_of: Vec::new() }),
+            part: Some(Part { name, version, made_of }),
             labs: BTreeSet::from([site.lab.name.clone()]),
             ..Entry::default()
         };

@@ -1,6 +1,7 @@
 //! Every image that a lab will ever pull, with the places that name it: those of its objects and of the
 //! rendered mesh, those that the mesh's webhook puts into pods, and those that nodes and registry run as.
 
+use camino::Utf8Path;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -74,15 +75,19 @@ impl Found<'_> {
     }
 
     fn object(&mut self, object: &Object, what: &str, image: &str) {
-        // As the user sees the project: `manifests/demo/web.yaml:3`.
-        let origin = object.origin();
-        let origin = origin.strip_prefix(&format!("{}/", self.site.project)).unwrap_or(&origin).to_owned();
+        let origin = format!("{}:{}", self.shown(Utf8Path::new(&object.source)), object.line);
         self.add(image, Place { origin, what: format!("{}, {what}", object.reference()) });
     }
 
     fn lab(&mut self, what: &str, image: &str) {
-        let file = self.site.lab.file.strip_prefix(&self.site.project).unwrap_or(&self.site.lab.file);
-        self.add(image, Place { origin: file.to_string(), what: what.to_owned() });
+        let origin = self.shown(&self.site.lab.file).to_string();
+        self.add(image, Place { origin, what: what.to_owned() });
+    }
+
+    /// A file as the user sees the project (`manifests/demo/web.yaml`), or the lab's own folder elsewhere.
+    fn shown<'f>(&self, file: &'f Utf8Path) -> &'f Utf8Path {
+        let inside = file.strip_prefix(&self.site.project).or_else(|_| file.strip_prefix(&self.site.lab.dir));
+        inside.unwrap_or(file)
     }
 
     /// What the engine runs: nodes, the load balancer before them, the registry. What is inside the node

@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 use super::recipe::Toolchain;
 use super::record::{Built, Record};
 use super::{Error, Recipes, key, share, toolchain};
-use crate::images::digest::Digest;
 use crate::images::layout::{Descriptor, Layout};
 use crate::paths::Paths;
 
@@ -38,9 +37,8 @@ pub async fn found(
     let layout = Layout::open(paths.cache.join("images"))?;
     let built = built(recipes, wanted, paths, &layout, cancel).await?;
     let mut found = BTreeMap::new();
-    for (name, reference) in share::references(recipes, wanted)? {
-        let key = Digest::from_hex(reference.tag_or_default()).ok();
-        let fetched = key.and_then(|key| Record::find(&paths.cache, &name, &key, &layout));
+    for (name, (_, key)) in share::references(recipes, wanted)? {
+        let fetched = Record::find(&paths.cache, &name, &key, &layout);
         let built = built.get(name.as_str()).cloned();
         let record = if fetched_first { fetched.or(built) } else { built.or(fetched) };
         if let Some(record) = record {

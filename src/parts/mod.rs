@@ -27,7 +27,7 @@ pub use build::{build, verify};
 pub use found::{Found, found};
 pub use recipe::{Recipe, Recipes};
 pub use record::{Built, BuiltImage, Listed, list};
-pub use share::{Fetched, fetch, pack, references};
+pub use share::{Fetched, Packed, fetch, pack, references};
 
 use crate::error::{Failure, Kind};
 use crate::images::digest::Digest;

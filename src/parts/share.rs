@@ -29,6 +29,8 @@ const REPOSITORY: &str = "istiolab.local/parts";
 const PART: &str = "application/vnd.istiolab.part.v1+json";
 /// The media type of what came out, whatever it is.
 const BYTES: &str = "application/octet-stream";
+/// How much of a part's key is its artifact's tag: enough that no two recipes meet, and still readable.
+const TAG: usize = 16;
 /// How many blobs are fetched at once.
 const AT_ONCE: usize = 4;
 
@@ -55,39 +57,53 @@ pub enum Fetched {
     Missing(Vec<Reference>),
 }
 
-/// The artifacts of `wanted` parts by name: the references that a mirror of the project as it is now has.
+/// The artifacts of `wanted` parts by name: the references that a mirror of the project as it is now has, with the
+/// keys under which they are kept here.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Unknown`], [`Error::Circle`].
-pub fn references(recipes: &Recipes, wanted: &[String]) -> Result<BTreeMap<String, Reference>, Error> {
+pub fn references(recipes: &Recipes, wanted: &[String]) -> Result<BTreeMap<String, (Reference, Digest)>, Error> {
     let mut keys: BTreeMap<&str, Digest> = BTreeMap::new();
     for part in recipes.closure(wanted)? {
         let needs: Vec<Digest> = part.needs.iter().filter_map(|need| keys.get(need.as_str()).copied()).collect();
         keys.insert(&part.name, key::of_recipe(part, &recipes.project, &needs)?);
     }
     let named = |(name, key): (&str, Digest)| {
-        let text = format!("{REPOSITORY}/{name}:{}", key.hex());
+        let text = format!("{REPOSITORY}/{name}:{}", &key.hex()[..TAG]);
         let reference = text.parse().map_err(|_| Error::Unknown { name: name.to_owned(), known: text.clone() })?;
-        Ok((name.to_owned(), reference))
+        Ok((name.to_owned(), (reference, key)))
     };
     keys.into_iter().filter(|(name, _)| wanted.iter().any(|wanted| wanted == name)).map(named).collect()
+}
+
+/// A part as an artifact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed {
+    /// The artifact's manifest.
+    pub root: Descriptor,
+    /// The part.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it is made of, each with its version and checksum.
+    pub made_of: Vec<String>,
 }
 
 /// Makes the artifacts of parts that were built, in the store that they are in, under their references.
 ///
 /// # Errors
 /// [`Error::Unbuilt`] for a part that is not there, whole; [`Error::Layout`], [`Error::Read`].
-pub fn pack(recipes: &Recipes, wanted: &[String], paths: &Paths) -> Result<BTreeMap<Reference, Descriptor>, Error> {
+pub fn pack(recipes: &Recipes, wanted: &[String], paths: &Paths) -> Result<BTreeMap<Reference, Packed>, Error> {
     let layout = Layout::open(paths.cache.join("images"))?;
     let mut packed = BTreeMap::new();
-    for (name, reference) in references(recipes, wanted)? {
+    for (name, (reference, _)) in references(recipes, wanted)? {
         let record = Record::last(&paths.cache, &name).filter(|record| record.is_whole(&layout));
         let record = record.ok_or_else(|| Error::Unbuilt { part: name.clone() })?;
-        let artifact = artifact(&record, &layout)?;
-        packed.insert(reference, artifact);
+        let root = artifact(&record, &layout)?;
+        packed.insert(reference, Packed { root, name, version: record.version, made_of: record.made_of });
     }
     let named: Vec<(String, Descriptor)> =
-        packed.iter().map(|(reference, artifact)| (reference.to_string(), artifact.clone())).collect();
+        packed.iter().map(|(reference, packed)| (reference.to_string(), packed.root.clone())).collect();
     layout.name(&named)?;
     Ok(packed)
 }
@@ -141,9 +157,7 @@ pub async fn fetch(
     let mut missing = Vec::new();
     let mut records = Vec::new();
     let mut coming = Vec::new();
-    for (name, reference) in references(recipes, wanted)? {
-        let key = Digest::from_hex(reference.tag_or_default())
-            .map_err(|error| Failure::new(Kind::Unexpected, error.to_string()))?;
+    for (name, (reference, key)) in references(recipes, wanted)? {
         if let Some(record) = Record::find(&paths.cache, &name, &key, &layout) {
             records.push((record, true));
             continue;

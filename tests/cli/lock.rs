@@ -7,10 +7,13 @@ use crate::sandbox::Sandbox;
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const LOCK: &str = "apiVersion: istiolab.dev/v1alpha1\nkind: ImageLock\n";
 
-/// A project without recipes, and a lab in it with one pod.
+/// A project whose recipes make no images, and a lab in it with one pod.
 fn sandbox(image: &str) -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.write("parts/README.md", "none");
+    sandbox.write(
+        "parts/base/part.yaml",
+        "apiVersion: istiolab.dev/v1alpha1\nkind: Part\nname: base\nversion: '12'\ntitle: Nothing\n",
+    );
     sandbox.write(
         "web.yaml",
         &format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec: {{containers: [{{name: app, image: '{image}'}}]}}\n"),
@@ -71,6 +74,17 @@ fn what_nobody_has_stays_absent() {
         labs:
         - test
     "#);
+}
+
+#[test]
+fn what_was_found_out_in_time_is_kept() {
+    // Connections are taken, and nothing is ever said.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let image = format!("127.0.0.1:{}/app:1", silent.local_addr().expect("an address").port());
+    let sandbox = sandbox(&image);
+    let told = lock(&sandbox, &["--timeout", "1s"]);
+    assert!(told.starts_with("exit: 75\n"), "{told}");
+    assert!(written(&sandbox).contains(&format!("\"{image}\":\n    labs:\n    - test\n")), "{}", written(&sandbox));
 }
 
 #[test]

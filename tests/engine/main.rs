@@ -8,6 +8,7 @@
 mod cluster;
 mod copy;
 mod doctor;
+mod faults;
 mod fixture;
 mod killed;
 mod load;

@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::{Known, Tree, Wanted};
+use crate::images::digest::Digest;
 use crate::images::lock::Lock;
 use crate::images::reference::Reference;
 use crate::images::registry::Mirror;
@@ -35,8 +36,13 @@ impl Naming<'_> {
 /// [`Error::Unresolved`], [`Error::Platform`].
 pub fn locked(lock: &Lock, naming: &Naming<'_>, flatten: Option<&str>) -> Result<Vec<Wanted>, Error> {
     let wanted = lock.images.iter().map(|(image, entry)| {
-        let known = Known::Tree(Tree::of_entry(image, entry, flatten)?);
-        let (repository, name) = naming.of(image);
+        let tree = Tree::of_entry(image, entry, flatten)?;
+        let (repository, mut name) = naming.of(image);
+        // The index's digest is not that of one of its manifests.
+        if flatten.is_some() && matches!(naming, Naming::Mirror(_)) && name.parse::<Digest>().is_ok() {
+            name = tree.root().to_string();
+        }
+        let known = Known::Tree(tree);
         Ok(Wanted { image: image.clone(), from: entry.from.clone(), known, repository, name })
     });
     wanted.collect()
@@ -56,7 +62,6 @@ pub fn named(images: &[Reference], naming: &Naming<'_>) -> Vec<Wanted> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::images::digest::Digest;
     use crate::images::registry::Client;
 
     #[test]

@@ -6,7 +6,7 @@ use std::io;
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
-use super::check::Unmet;
+use super::check::{Finding, Unmet};
 use super::references::Place;
 use crate::error::{Failure, Kind};
 use crate::images::digest::Digest;
@@ -98,6 +98,9 @@ pub enum Error {
     /// The lock does not say what every image is, and nothing may be asked.
     #[error("the lock does not say what {} image{} of the lab {}{}", .0.len(), plural(.0.len()), are(.0.len()), lines(.0))]
     Frozen(Vec<Unmet>),
+    /// What was built is not what the lock says.
+    #[error("what was built here is not what the lock says{}", lines(.0))]
+    Built(Vec<Finding>),
     /// The lock and the lab do not agree, in so many points.
     #[error("the lock and the lab do not agree in {} point{}", .0, plural(*.0))]
     Check(usize),
@@ -148,6 +151,11 @@ impl From<Error> for Failure {
             Error::Frozen(unmet) => {
                 let commands = super::check::commands(unmet);
                 return commands.into_iter().fold(Self::new(Kind::Refused, error), Self::hint);
+            }
+            Error::Built(_) => {
+                let bytes = "Other compilers make other bytes of the same recipe: take the images from where the lock was made.";
+                let keep = "To record what was built here instead, run `istiolab images lock`.";
+                return Self::new(Kind::Refused, error).hint(bytes).hint(keep);
             }
             Error::Check(_) => {
                 let update = "`istiolab images lock` writes what is missing, with `--update` also what moved.";

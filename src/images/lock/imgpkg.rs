@@ -85,10 +85,14 @@ pub fn export(lock: &Lock) -> Result<(String, Vec<Reference>), Error> {
     let (mut images, mut left_out) = (Vec::new(), Vec::new());
     for (name, entry) in &lock.images {
         match entry.digest() {
-            Some(digest) if entry.part.is_none() => images.push(Image {
-                image: name.pinned(*digest).to_string(),
-                annotations: [(ID.to_owned(), name.to_string())].into(),
-            }),
+            Some(digest) if entry.part.is_none() => {
+                // What was trusted on first use is known to be at the alternate alone.
+                let at = entry.from.first().filter(|_| entry.trusted_on_first_use).unwrap_or(name);
+                images.push(Image {
+                    image: at.pinned(*digest).to_string(),
+                    annotations: [(ID.to_owned(), name.to_string())].into(),
+                });
+            }
             _ => left_out.push(name.clone()),
         }
     }
@@ -134,11 +138,19 @@ mod tests {
         let entry = Entry { pinned: Some(digest), ..Entry::default() };
         let built = Entry { part: Some(super::super::Part::default()), ..entry.clone() };
         let name = |text: &str| text.parse::<Reference>().expect("a reference").complete();
-        let images = [(name("nginx:1.27"), entry), (name("istiolab.local/a:1"), built), (name("b"), Entry::default())];
+        let from = vec![name("mirror.example/old:1")];
+        let trusted = Entry { from, trusted_on_first_use: true, ..entry.clone() };
+        let images = [
+            (name("nginx:1.27"), entry),
+            (name("old:1"), trusted),
+            (name("istiolab.local/a:1"), built),
+            (name("b"), Entry::default()),
+        ];
         let (text, left_out) = export(&Lock { images: images.into() }).expect("it has a form");
         assert_eq!(left_out, [name("b"), name("istiolab.local/a:1")]);
         let all = import(&text, Utf8Path::new("x")).expect("it is one");
-        assert_eq!(all, [Imported { name: name("nginx:1.27"), at: name("nginx").pinned(digest), digest }]);
+        let imported = |id: &str, at: &str| Imported { name: name(id), at: name(at).pinned(digest), digest };
+        assert_eq!(all, [imported("nginx:1.27", "nginx"), imported("old:1", "mirror.example/old")]);
         insta::assert_snapshot!(text, @"
         ---
         apiVersion: imgpkg.carvel.dev/v1alpha1
@@ -147,6 +159,9 @@ mod tests {
         - image: docker.io/library/nginx@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
           annotations:
             kbld.carvel.dev/id: docker.io/library/nginx:1.27
+        - image: mirror.example/old@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+          annotations:
+            kbld.carvel.dev/id: docker.io/library/old:1
         ");
     }
 }

@@ -80,6 +80,12 @@ impl Pace {
 }
 
 impl Turn {
+    /// The same turn for another request, which begins now.
+    pub(super) fn renewed(mut self) -> Self {
+        self.epoch = self.pace.state().epoch;
+        self
+    }
+
     /// The registry answered as it should.
     pub(super) fn good(&self) {
         let mut state = self.pace.state();

@@ -7,6 +7,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
 
+use super::pace::Turn;
 use super::send::{Answer, Request, header};
 use super::traffic::About;
 use super::{Client, Error, auth};
@@ -128,7 +129,7 @@ impl Client {
             open: None,
         };
         if from < blob.size {
-            reading.open = Some(reading.begin().await?);
+            reading.open = Some(reading.begin(None).await?);
         }
         Ok(futures::stream::try_unfold(reading, Reading::next).boxed())
     }
@@ -153,7 +154,7 @@ struct Open {
 }
 
 impl Reading {
-    async fn begin(&self) -> Result<Open, Error> {
+    async fn begin(&self, turn: Option<Turn>) -> Result<Open, Error> {
         let url = self.client.url(&format!("{}/blobs/{}", self.repository, self.digest));
         let mut request = Request::new(Method::GET, url, About::Blob, vec![auth::pull(&self.repository)]);
         if self.at > 0
@@ -161,7 +162,8 @@ impl Reading {
         {
             request.headers.insert(RANGE, range);
         }
-        let answer = self.client.send(&request, &[StatusCode::OK, StatusCode::PARTIAL_CONTENT]).await?;
+        let good = [StatusCode::OK, StatusCode::PARTIAL_CONTENT];
+        let answer = self.client.send_in_turn(&request, &good, turn).await?;
         let partial = answer.response.status() == StatusCode::PARTIAL_CONTENT;
         let begin = if partial {
             let range = header(answer.response.headers(), CONTENT_RANGE.as_str());
@@ -184,22 +186,20 @@ impl Reading {
 
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, Error> {
         while self.at < self.size {
-            let Some(open) = &mut self.open else {
-                self.open = Some(self.begin().await?);
-                continue;
-            };
+            let Some(mut open) = self.open.take() else { return Ok(None) };
             let why = match open.answer.response.chunk().await {
                 Ok(Some(mut piece)) => {
                     self.client.0.counters.received(piece.len());
                     let known = open.skip.min(piece.len() as u64);
                     open.skip -= known;
                     let piece = piece.split_off(usize::try_from(known).unwrap_or(piece.len()));
-                    if piece.is_empty() {
-                        continue;
-                    }
                     if piece.len() as u64 > self.size - self.at {
                         let why = format!("the blob is longer than {} bytes", self.size);
                         return Err(self.client.nonsense(&open.answer.line, &why));
+                    }
+                    self.open = Some(open);
+                    if piece.is_empty() {
+                        continue;
                     }
                     self.at += piece.len() as u64;
                     self.tries = 0;
@@ -211,11 +211,11 @@ impl Reading {
                 }
                 Err(source) => self.client.unreachable(&open.answer.line, source),
             };
-            self.open = None;
             self.tries += 1;
             if self.tries >= TRIES {
                 return Err(why);
             }
+            self.open = Some(self.begin(Some(open.answer.turn.renewed())).await?);
         }
         Ok(None)
     }

@@ -73,18 +73,34 @@ impl Request {
 impl Client {
     /// Sends, and tries again what may pass. The answer has one of the statuses `good`.
     pub(super) async fn send(&self, request: &Request, good: &[StatusCode]) -> Result<Answer, Error> {
+        self.send_in_turn(request, good, None).await
+    }
+
+    /// As [`Client::send`] for one that has a turn already. Whoever goes on reading what another request
+    /// waits for must not wait for a turn: those that have one may be waiting for that very request.
+    pub(super) async fn send_in_turn(
+        &self,
+        request: &Request,
+        good: &[StatusCode],
+        mut held: Option<Turn>,
+    ) -> Result<Answer, Error> {
+        let keeps = held.is_some();
         let line = request.line();
         let pace = if matches!(request.method, Method::GET | Method::HEAD) { &self.0.reads } else { &self.0.writes };
         let mut pause = Duration::from_millis(100);
         let (mut tries, mut most_tries) = (0, TRIES);
         let mut challenges = 0;
         loop {
-            let mut turn = pace.turn().await;
+            let mut turn = match held.take() {
+                Some(turn) => turn,
+                None => pace.turn().await,
+            };
             let (result, used) = self.once(request, &line).await;
             let (wait, error) = match result {
                 Ok(response) if response.status() == StatusCode::UNAUTHORIZED && challenges < 2 => {
                     challenges += 1;
                     if self.learn(&response, used.as_ref(), &request.scopes)? {
+                        held = keeps.then_some(turn);
                         continue;
                     }
                     return Err(self.complaint(response, &line).await);
@@ -110,11 +126,11 @@ impl Client {
                 Err(error) if error.may_pass() => (pause, error),
                 Err(error) => return Err(error),
             };
-            drop(turn);
             tries += 1;
             if tries >= most_tries {
                 return Err(error);
             }
+            held = keeps.then(|| turn.renewed());
             tokio::time::sleep(wait).await;
             pause = (pause * 3).min(LONGEST_PAUSE);
         }

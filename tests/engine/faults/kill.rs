@@ -1,0 +1,162 @@
+//! The program killed at random points, and run again.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use istiolab::images::copy::Wanted;
+use istiolab::images::layout::{Descriptor, Layout};
+use istiolab::images::registry::Client;
+use istiolab::process::Command;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::proxy::Proxy;
+use super::rand;
+use crate::copy::{anew, copy, wanted};
+use crate::fixture::{Registry, folder, image, layer};
+
+const KILLS: u64 = 20;
+const IMAGES: u8 = 2;
+const LAYERS: u8 = 4;
+/// Larger than what sockets hold: that arrives even after a kill.
+const LAYER: usize = 12 << 20;
+
+/// Images of several layers in a store, which has their names.
+fn fill(store: &Layout) -> (Vec<Wanted>, u64) {
+    let mut bytes = 0;
+    let all = (0..IMAGES).map(|number| {
+        let layers: Vec<Vec<u8>> = (0..LAYERS)
+            .map(|layer_number| layer("data", 0o644, &vec![number * LAYERS + layer_number + 1; LAYER]))
+            .collect();
+        bytes += layers.iter().map(|layer| layer.len() as u64).sum::<u64>();
+        let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+        let (digest, manifest) = image(store, &json!({"Cmd": [number]}), &layers);
+        let name = format!("x.test/image{number}:1");
+        let size = fs_err::metadata(store.path(&digest)).expect("it is there").len();
+        store.name(&[(name.clone(), Descriptor::new(&manifest.media_type, digest, size))]).expect("named");
+        wanted(store, &name, digest)
+    });
+    (all.collect(), bytes)
+}
+
+/// Runs `istiolab images` with these words in a home of its own; killed when `until` says so.
+async fn run(home: &Utf8Path, words: &[String], until: impl Fn() -> bool) -> bool {
+    let cancel = CancellationToken::new();
+    let command = Command::new(env!("CARGO_BIN_EXE_istiolab"))
+        .arg("images")
+        .args(words)
+        .env("ISTIOLAB_CACHE", home.join("cache"))
+        .env("ISTIOLAB_STATE", home.join("state"))
+        .env("HOME", home);
+    let child = cancel.clone();
+    // The program is killed outright when its run is cancelled.
+    let mut running = tokio::spawn(async move { command.run(&child).await });
+    loop {
+        tokio::select! {
+            ended = &mut running => {
+                return match ended.expect("no panic") {
+                    Ok(_) => true,
+                    Err(istiolab::process::Error::Cancelled { .. }) => false,
+                    Err(error) => panic!("{error}"),
+                };
+            }
+            () = tokio::time::sleep(Duration::from_millis(1)) => if until() { cancel.cancel() },
+        }
+    }
+}
+
+/// A line for whoever reads the log: the test harness would keep it to itself.
+fn told(text: &str) {
+    writeln!(std::io::stderr(), "{text}").expect("standard error is open");
+}
+
+fn words(verb: &[&str], images: &[Wanted]) -> Vec<String> {
+    verb.iter().map(|word| (*word).to_owned()).chain(images.iter().map(|wanted| wanted.image.to_string())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_was_killed_goes_on_within_blobs() {
+    let Some(target) = Registry::needed("killed mirror").await else { return };
+    let (kills, again) = killed(target).await;
+    // This registry says how much of an upload arrived: only manifests and some last pieces go twice.
+    assert!(again < 1 << 20, "{again} bytes after {kills} kills");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_was_killed_goes_on_with_the_next_blob_at_debians_registry() {
+    let Some(target) = Registry::debian("killed mirror at Debian's").await else { return };
+    let (kills, again) = killed(target).await;
+    // This one can't go on with an upload that was cut: what was under way goes again.
+    let blobs = u64::from(IMAGES) * u64::from(LAYERS);
+    assert!(again <= kills * blobs * LAYER as u64, "{again} bytes after {kills} kills");
+}
+
+/// Mirrors into `target`, killed at up to twenty points; how often it was, and how many bytes went twice.
+async fn killed(target: Registry) -> (u64, u64) {
+    let (_dir, dir) = folder();
+    let store = Layout::open(dir.join("store")).expect("a store");
+    let (images, bytes) = fill(&store);
+    let proxy = Proxy::before(&target.client);
+    let words = words(&["mirror", "--to", proxy.address(), "--from", store.dir().as_str()], &images);
+    let mut kills = 0;
+    for _ in 0..KILLS {
+        let at = proxy.sent() + 1 + rand() % (bytes / 12);
+        let ended = run(&dir, &words, || proxy.sent() >= at).await;
+        kills += u64::from(!ended);
+        // What is shown is whole, always.
+        for wanted in &images {
+            let there = target.client.head_manifest(&wanted.repository, "1").await.expect("it answers");
+            if there.is_some() {
+                whole(&target.client, &store, wanted).await;
+            }
+        }
+    }
+    assert!(run(&dir, &words, || false).await);
+    for wanted in &images {
+        whole(&target.client, &store, wanted).await;
+    }
+    let again = proxy.sent().saturating_sub(bytes);
+    told(&format!("killed {kills} times: {bytes} bytes, {again} of them sent again"));
+    (kills, again)
+}
+
+async fn whole(client: &Client, store: &Layout, wanted: &Wanted) {
+    let istiolab::images::copy::Known::Tree(tree) = &wanted.known else { panic!("it is known") };
+    let there = client.head_manifest(&wanted.repository, "1").await.expect("it answers");
+    assert_eq!(there.as_ref(), Some(tree.root()));
+    for blob in tree.blobs() {
+        assert!(store.has_whole(blob));
+        assert!(client.head_blob(&wanted.repository, &blob.digest).await.expect("it answers"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_was_killed_twenty_times_fetches_little_twice() {
+    let Some(source) = Registry::needed("killed pull").await else { return };
+    let (_dir, dir) = folder();
+    let store = Layout::open(dir.join("store")).expect("a store");
+    let (images, bytes) = fill(&store);
+    let target = istiolab::images::copy::Target::Registry(anew(&source.client));
+    copy(store.clone(), target, &images).await.expect("it is filled");
+    let proxy = Proxy::before(&source.client);
+    let words = words(&["pull", "--from", proxy.address()], &images);
+    let mut kills = 0;
+    for _ in 0..KILLS {
+        let at = proxy.received() + 1 + rand() % (bytes / 12);
+        kills += u64::from(!run(&dir, &words, || proxy.received() >= at).await);
+    }
+    assert!(run(&dir, &words, || false).await);
+    let pulled = Layout::open(dir.join("cache/images")).expect("a store");
+    assert_eq!(pulled.images().expect("an index").len(), images.len());
+    for wanted in &images {
+        let istiolab::images::copy::Known::Tree(tree) = &wanted.known else { panic!("it is known") };
+        for blob in tree.blobs() {
+            pulled.verify(&blob.digest).expect("it is whole");
+        }
+    }
+    let again = proxy.received().saturating_sub(bytes);
+    told(&format!("killed {kills} times: {bytes} bytes, {again} of them fetched again"));
+    // What lay in sockets between the registry and the disk.
+    assert!(again <= kills * u64::from(IMAGES) * u64::from(LAYERS) * (1 << 20), "{again} bytes after {kills} kills");
+}
