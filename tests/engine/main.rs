@@ -13,4 +13,5 @@ mod fixture;
 mod killed;
 mod load;
 mod lock;
+mod login;
 mod registry;
