@@ -15,3 +15,4 @@ mod load;
 mod lock;
 mod login;
 mod registry;
+mod serve;
