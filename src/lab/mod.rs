@@ -6,6 +6,7 @@ pub mod gate;
 pub mod lock;
 pub mod programs;
 pub mod project;
+pub mod proof;
 pub mod references;
 pub mod site;
 pub mod status;

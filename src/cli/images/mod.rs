@@ -4,6 +4,7 @@
 mod bundle;
 mod copy;
 mod lock;
+mod proof;
 mod reach;
 mod serve;
 
@@ -44,6 +45,13 @@ enum Verb {
         /// Also compare the bundles with this lock.
         #[arg(long, value_name = "FILE", requires = "bundles")]
         lock: Option<Utf8PathBuf>,
+        /// Compare what the lab runs with its lock, in every place that has its images: their own registries, the
+        /// lab's, the bundles, the nodes, running pods.
+        #[arg(long, conflicts_with = "lock")]
+        lab: bool,
+        /// With --lab: ask no registry but the lab's.
+        #[arg(long, requires = "lab")]
+        offline: bool,
     },
     Bundle(bundle::Args),
     Lock(lock::Args),
@@ -63,7 +71,8 @@ impl Args {
             Verb::Pull(args) => args.run(context).await,
             Verb::Bundle(args) => args.run(context).await,
             Verb::Serve(args) => args.run(context).await,
-            Verb::Verify { bundles, lock } if !bundles.is_empty() => {
+            Verb::Verify { bundles, lab: true, offline, .. } => proof::prove(context, &bundles, offline).await,
+            Verb::Verify { bundles, lock, .. } if !bundles.is_empty() => {
                 bundle::verify(context, &bundles, lock.as_deref()).await
             }
             Verb::Build { parts } => {
