@@ -1,9 +1,10 @@
-//! What nodes say of the images that they have.
+//! The images that nodes have, by their own records, and giving them more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bollard::Docker;
+use camino::Utf8Path;
 
 use super::{Error, nodes};
 use crate::images::digest::Digest;
@@ -19,6 +20,19 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub async fn images(docker: &Docker, node: &str) -> Result<BTreeMap<Reference, Digest>, Error> {
     let output = nodes::exec(docker, node, &["ctr", "-n", "k8s.io", "images", "ls"], LIMIT).await?;
     Ok(read(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Gives a node's containerd the images of a bundle on this machine, under all the names that the bundle has for them.
+///
+/// # Errors
+/// [`Error::Engine`], [`Error::Exec`] if containerd refuses it, [`Error::State`] if the file can't be read.
+pub async fn import(docker: &Docker, node: &str, file: &Utf8Path) -> Result<(), Error> {
+    let argv = ["ctr", "-n", "k8s.io", "images", "import", "-"];
+    let output = nodes::feed(docker, node, &argv, file).await?;
+    if output.code == 0 {
+        return Ok(());
+    }
+    Err(Error::Exec { node: node.to_owned(), command: argv.join(" "), code: output.code, output: output.last_words() })
 }
 
 /// The table that `ctr images ls` prints: name, media type, digest, more.

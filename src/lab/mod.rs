@@ -3,6 +3,7 @@
 pub mod demand;
 pub mod down;
 pub mod gate;
+pub mod load;
 pub mod lock;
 pub mod programs;
 pub mod project;

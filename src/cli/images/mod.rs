@@ -3,6 +3,7 @@
 
 mod bundle;
 mod copy;
+mod load;
 mod lock;
 mod proof;
 mod reach;
@@ -54,6 +55,7 @@ enum Verb {
         offline: bool,
     },
     Bundle(bundle::Args),
+    Load(load::Args),
     Lock(lock::Args),
     Mirror(copy::Mirror),
     Plan(copy::Plan),
@@ -65,6 +67,7 @@ impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let recipes = || Recipes::load(folder(self.recipes)?).map_err(Failure::from);
         match self.verb {
+            Verb::Load(args) => args.run(context).await,
             Verb::Lock(args) => args.run(context).await,
             Verb::Mirror(args) => args.run(context).await,
             Verb::Plan(args) => args.run(context).await,
