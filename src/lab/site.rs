@@ -201,7 +201,7 @@ impl Site {
     /// The parts from what the user gave, which must have all of them.
     async fn given(
         &self,
-        content: &dyn Content,
+        content: &Arc<dyn Content>,
         recipes: &Recipes,
         wanted: &[String],
         progress: &Progress,
@@ -263,6 +263,7 @@ impl Site {
             progress.note(format!("{registry} does not answer: the parts are built."));
             return Ok(None);
         }
+        let mirror: Arc<dyn Content> = Arc::new(mirror);
         match parts::fetch(recipes, wanted, &self.paths, &mirror, progress, cancel).await? {
             Fetched::All(built) => Ok(Some(built)),
             Fetched::Missing(missing) if must => {
@@ -314,7 +315,7 @@ impl Site {
         let recipes = self.recipes()?;
         let wanted = self.wanted(&recipes)?;
         let built = match supply {
-            Supply::Given(bundles) => self.given(bundles.content.as_ref(), &recipes, &wanted, progress, cancel).await?,
+            Supply::Given(bundles) => self.given(&bundles.content, &recipes, &wanted, progress, cancel).await?,
             Supply::Open => self.built(&recipes, &wanted, progress, cancel).await?,
             Supply::Here => self.here(&recipes, &wanted, cancel).await?,
         };

@@ -4,11 +4,10 @@
 //! never finds what is old.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
+use std::sync::Arc;
 
 use camino::Utf8Path;
 use fs_err as fs;
-use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -16,12 +15,12 @@ use super::record::{Built, Record, keep_file};
 use super::{Error, Recipe, Recipes, key};
 use crate::error::{Failure, Kind};
 use crate::images::content::Content;
+use crate::images::copy::{Copier, Known, Target, Wanted};
 use crate::images::digest::Digest;
 use crate::images::layout::{Descriptor, ImageManifest, Layout, MANIFEST};
 use crate::images::reference::Reference;
 use crate::paths::Paths;
 use crate::plan::event::Progress;
-use crate::plan::graph::interrupted;
 
 /// Where artifacts are, whatever mirror has them.
 const REPOSITORY: &str = "istiolab.local/parts";
@@ -31,8 +30,6 @@ const PART: &str = "application/vnd.istiolab.part.v1+json";
 const BYTES: &str = "application/octet-stream";
 /// How much of a part's key is its artifact's tag: enough that no two recipes meet, and still readable.
 const TAG: usize = 16;
-/// How many blobs are fetched at once.
-const AT_ONCE: usize = 4;
 
 /// An artifact's configuration: a [`Record`] without the places of one machine.
 #[derive(Debug, Serialize, Deserialize)]
@@ -144,12 +141,12 @@ fn artifact(record: &Record, layout: &Layout) -> Result<Descriptor, Error> {
 /// Brings the `wanted` parts from `from` into the store, unless they were brought before.
 ///
 /// # Errors
-/// What `from` fails with; [`Kind::Unavailable`] for what is not as its digest or its recipe says.
+/// What copying fails with; [`Kind::Unavailable`] and [`Kind::Refused`] for what is not as its recipe says.
 pub async fn fetch(
     recipes: &Recipes,
     wanted: &[String],
     paths: &Paths,
-    from: &dyn Content,
+    from: &Arc<dyn Content>,
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Fetched, Failure> {
@@ -170,21 +167,28 @@ pub async fn fetch(
     if !missing.is_empty() {
         return Ok(Fetched::Missing(missing));
     }
-    for (name, reference, key, manifest) in coming {
-        progress.status(format!("fetching {name} from {}", from.describe()));
+    let wrong = |name: &str, why: &str| {
+        let text = format!("the part `{name}` in {} is no part of this project: {why}", from.describe());
+        Failure::new(Kind::Unavailable, text).hint("Fill it again with `istiolab images mirror`.")
+    };
+    let mut artifacts = Vec::new();
+    for (name, reference, key, raw) in coming {
+        let manifest: ImageManifest =
+            serde_json::from_slice(&raw.bytes).map_err(|error| wrong(&name, &error.to_string()))?;
+        if manifest.config.media_type != PART {
+            return Err(wrong(&name, &format!("it is a {}", manifest.config.media_type)));
+        }
+        let (known, repository, called) = (Known::Root(raw.digest), String::new(), reference.to_string());
+        let wanted = Wanted { image: reference, from: Vec::new(), known, repository, name: called };
+        artifacts.push((name, key, manifest, wanted));
+    }
+    let all: Vec<Wanted> = artifacts.iter().map(|(_, _, _, wanted)| wanted.clone()).collect();
+    Copier::new(Arc::clone(from), Target::Store(layout.clone())).copy(&all, progress, cancel).await?;
+    for (name, key, manifest, _) in artifacts {
         let recipe = recipes.iter().find(|recipe| recipe.name == name);
         let recipe = recipe.ok_or_else(|| Failure::new(Kind::Unexpected, format!("`{name}` has no recipe")))?;
-        let wrong = |why: &str| {
-            let text = format!("the part `{name}` in {} is no part of this project: {why}", from.describe());
-            Failure::new(Kind::Unavailable, text).hint("Fill it again with `istiolab images mirror`.")
-        };
-        let manifest: ImageManifest = serde_json::from_slice(&manifest.bytes).map_err(|e| wrong(&e.to_string()))?;
-        if manifest.config.media_type != PART {
-            return Err(wrong(&format!("it is a {}", manifest.config.media_type)));
-        }
-        bring(from, &reference, manifest.blobs(), &layout, cancel).await?;
-        let shipped: Shipped =
-            serde_json::from_slice(&layout.read(&manifest.config.digest)?).map_err(|e| wrong(&e.to_string()))?;
+        let shipped: Shipped = serde_json::from_slice(&layout.read(&manifest.config.digest)?)
+            .map_err(|error| wrong(&name, &error.to_string()))?;
         let (recipe, layout, cache) = (recipe.clone(), layout.clone(), paths.cache.clone());
         let unpacked = tokio::task::spawn_blocking(move || unpack(&recipe, key, shipped, &layout, &cache)).await;
         let record = unpacked.map_err(|panic| Failure::new(Kind::Unexpected, panic))??;
@@ -196,39 +200,6 @@ pub async fn fetch(
         built.push(record.built(&layout, cached));
     }
     Ok(Fetched::All(built))
-}
-
-/// The blobs that the store lacks, checked on the way.
-async fn bring(
-    from: &dyn Content,
-    reference: &Reference,
-    blobs: impl Iterator<Item = &Descriptor>,
-    layout: &Layout,
-    cancel: &CancellationToken,
-) -> Result<(), Failure> {
-    let lacking: Vec<Descriptor> = blobs.filter(|blob| !layout.has_whole(blob)).cloned().collect();
-    let all = futures::stream::iter(lacking).map(|blob| async move {
-        let mut writer = layout.writer()?;
-        let mut pieces = from.blob(reference, &blob, 0).await?;
-        while let Some(piece) = pieces.try_next().await? {
-            let written = writer.write_all(&piece);
-            written.map_err(|source| {
-                Failure::new(Kind::Unexpected, source).context(format!("writing to {}", layout.dir()))
-            })?;
-        }
-        let (found, _) = writer.finish()?;
-        if found != blob.digest {
-            layout.remove(&found)?;
-            let text = format!("{} sent {found} for the blob {}", from.describe(), blob.digest);
-            return Err(Failure::new(Kind::Unavailable, text).hint("Run the same command again."));
-        }
-        Ok(())
-    });
-    let all = all.buffer_unordered(AT_ONCE).try_collect::<()>();
-    tokio::select! {
-        () = cancel.cancelled() => Err(interrupted()),
-        done = all => done,
-    }
 }
 
 /// Puts files in their places and writes the record. What came must be what the recipe makes: images have the

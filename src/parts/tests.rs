@@ -299,7 +299,8 @@ fn elsewhere(project: &Project) -> (tempfile::TempDir, Paths) {
 
 async fn fetched(project: &Project, paths: &Paths, wanted: &[&str]) -> Result<Fetched, Failure> {
     let wanted: Vec<String> = wanted.iter().map(|&name| name.to_owned()).collect();
-    let (progress, from) = (Progress::silent(), project.layout());
+    let from: std::sync::Arc<dyn crate::images::content::Content> = std::sync::Arc::new(project.layout());
+    let progress = Progress::silent();
     fetch(&project.recipes(), &wanted, paths, &from, &progress, &project.cancel).await
 }
 
@@ -347,10 +348,10 @@ async fn what_was_changed_on_the_way_is_not_taken() {
     project.build().await.expect("they can be built");
     pack(&project.recipes(), &["above".to_owned()], &project.paths()).expect("it is there");
     let (_dir, paths) = elsewhere(&project);
-    fs::write(&project.layers("above")[0], vec![0; 3072]).expect("spoilt");
+    fs::write(&project.layers("above")[0], vec![0; 2048]).expect("spoilt");
     let failure = fetched(&project, &paths, &["above"]).await.expect_err("it is damaged");
-    assert_eq!(failure.kind, crate::error::Kind::Unavailable, "{failure}");
-    assert!(failure.to_string().contains("for the blob sha256:"), "{failure}");
+    assert_eq!(failure.kind, crate::error::Kind::Refused, "{failure}");
+    assert!(failure.to_string().contains("gives damaged content"), "{failure}");
     let left = paths.cache.join("built/above");
     assert!(!left.exists() || left.read_dir_utf8().expect("a folder").count() == 0);
 }
