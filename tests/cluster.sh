@@ -168,7 +168,8 @@ mirrored() {
 
 readonly air=$logs/air
 mkdir -p "$air"
-sed "s|\.\./|$PWD/|; s/^name: .*/name: air/" scenarios/two-nodes.yaml > "$air/lab.yaml"
+sed "s|\.\./|$PWD/|; s/^name: .*/name: air/; s|^applications:|&\n  - name: served\n    objects: [$PWD/tests/cluster/served.yaml]|" \
+  scenarios/two-nodes.yaml > "$air/lab.yaml"
 
 if [[ -n $(leftovers) ]]; then
   echo "FAILED  the machine has a lab or cluster '$lab' already; take it down first: istiolab down"

@@ -7,10 +7,10 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::Context;
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 use crate::images::bundle::Stack;
 use crate::lab::gate;
-use crate::lab::site::{Site, Supply, engine};
+use crate::lab::site::{Bundles, Site, Supply, engine};
 use crate::lab::up::{Options, up};
 use crate::plan::event::{Progress, What};
 use crate::spec::Lab;
@@ -69,7 +69,7 @@ impl Making {
             (bundles, _) => {
                 let stack = Stack::open(bundles)?;
                 stack.complete()?;
-                Supply::Given(Arc::new(stack))
+                Supply::Given(Bundles { content: Arc::new(stack), files: absolute(bundles)?, program: program()? })
             }
         };
         let stock = site.stock(&supply, progress, &context.cancel).await?;
@@ -89,4 +89,22 @@ impl Making {
         }
         gate::verdict(&engine().await?, lab, &context.paths.lab(&lab.name)).await
     }
+}
+
+/// The bundles as the engine is to find them.
+fn absolute(bundles: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>, Failure> {
+    let absolute = |path: &Utf8PathBuf| {
+        let found = path.canonicalize_utf8();
+        found.map_err(|error| Failure::new(Kind::BadInput, error).context(format!("looking for {path}")))
+    };
+    bundles.iter().map(absolute).collect()
+}
+
+/// The file of this program.
+fn program() -> Result<Utf8PathBuf, Failure> {
+    let found = std::env::current_exe();
+    let found =
+        found.map_err(|error| Failure::new(Kind::Unexpected, error).context("looking for this program's file"))?;
+    Utf8PathBuf::from_path_buf(found)
+        .map_err(|path| Failure::new(Kind::Unexpected, format!("{} is not UTF-8", path.display())))
 }

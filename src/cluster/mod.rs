@@ -14,6 +14,7 @@ use crate::images::engine;
 use crate::plan::event::Progress;
 use crate::process;
 
+pub mod bundle_container;
 pub mod config;
 pub mod dns;
 pub mod gate;
@@ -158,6 +159,12 @@ pub enum Error {
         /// The network's name.
         name: String,
     },
+    /// A file that a container is to serve can't be used.
+    #[error("a bundle can't be served from a container")]
+    Serve {
+        /// Why; names the file.
+        source: std::io::Error,
+    },
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
@@ -191,6 +198,9 @@ impl From<Error> for Failure {
             Error::Exec { .. } | Error::Api { .. } => Self::new(Kind::Unavailable, error),
             Error::Config(_) => Self::new(Kind::BadInput, error)
                 .hint("What kind accepts there: https://kind.sigs.k8s.io/docs/user/configuration/"),
+            Error::Serve { .. } => {
+                Self::new(Kind::BadInput, error).hint("Name bundles that are there; `images bundle` writes them.")
+            }
             Error::Deadline { .. } => Self::new(Kind::TimedOut, error),
             Error::PortTaken { port, .. } => Self::new(Kind::Unavailable, error)
                 .hint(format!("Stop what listens on port {port} (`ss -ltnp 'sport = :{port}'` says what), or leave `registry.port` out of the lab file: any free port is then taken.")),

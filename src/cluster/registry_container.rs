@@ -24,7 +24,7 @@ use crate::images::engine;
 use crate::images::registry::Client;
 
 /// The port inside the container.
-const PORT: &str = "5000/tcp";
+pub(super) const PORT: &str = "5000/tcp";
 /// How many free ports are tried.
 const PORT_TRIES: u32 = 5;
 
@@ -91,9 +91,22 @@ pub async fn ensure(
         }
     }
     if inspect(docker, &name).await?.is_none() {
-        make(docker, lab, &name, image, &network, port).await?;
+        let volume = VolumeCreateRequest { name: Some(name.clone()), labels: Some(labels(lab)), ..Default::default() };
+        docker.create_volume(volume).await.map_err(engine::Error::request("making the registry's volume"))?;
+        make(docker, &name, port, |port| body(lab, &name, image, &network, port)).await?;
         created = true;
     }
+    running(docker, name, created, limit, cancel).await
+}
+
+/// The container that was started, as soon as it answers.
+pub(super) async fn running(
+    docker: &Docker,
+    name: String,
+    created: bool,
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<Handle, Error> {
     let host_port = inspect(docker, &name).await?.as_ref().and_then(bound_port).ok_or_else(|| {
         let gone =
             EngineError::DockerStreamError { error: format!("the container {name} has no port on this machine") };
@@ -155,7 +168,7 @@ pub async fn remove(docker: &Docker, lab: &str) -> Result<bool, Error> {
     Ok(container.is_some() || ours)
 }
 
-fn owned(name: &str, container: &ContainerInspectResponse, lab: &str) -> Result<(), Error> {
+pub(super) fn owned(name: &str, container: &ContainerInspectResponse, lab: &str) -> Result<(), Error> {
     let found = container.config.as_ref().and_then(|config| config.labels.as_ref());
     if found.is_some_and(|found| is_labelled(found, lab)) {
         Ok(())
@@ -164,26 +177,26 @@ fn owned(name: &str, container: &ContainerInspectResponse, lab: &str) -> Result<
     }
 }
 
-async fn inspect(docker: &Docker, name: &str) -> Result<Option<ContainerInspectResponse>, Error> {
+pub(super) async fn inspect(docker: &Docker, name: &str) -> Result<Option<ContainerInspectResponse>, Error> {
     match docker.inspect_container(name, None::<InspectContainerOptions>).await {
         Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
         found => Ok(Some(found.map_err(engine::Error::request(format!("looking for the container {name}")))?)),
     }
 }
 
-/// Makes and starts the container. A port that we chose ourselves may be taken before the engine
-/// gets to it: then another one is chosen.
-async fn make(
+/// Makes a container by `body`, which gets the port to publish, and starts it. A port that we chose
+/// ourselves may be taken before the engine gets to it: then another one is chosen.
+pub(super) async fn make(
     docker: &Docker,
-    lab: &str,
     name: &str,
-    image: &str,
-    network: &str,
     port: Option<u16>,
+    body: impl Fn(u16) -> ContainerCreateBody + Send,
 ) -> Result<(), Error> {
     for tries_left in (0..PORT_TRIES).rev() {
         let chosen = port.unwrap_or_else(free_port);
-        create(docker, lab, name, image, network, chosen).await?;
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let made = docker.create_container(Some(options), body(chosen)).await;
+        made.map_err(engine::Error::request(format!("making the container {name}")))?;
         match start(docker, name, Some(chosen)).await {
             Err(Error::PortTaken { .. }) if port.is_none() && tries_left > 0 => {}
             result => return result,
@@ -200,11 +213,14 @@ fn free_port() -> u16 {
     bound.map_or(0, |address| address.port())
 }
 
-async fn create(docker: &Docker, lab: &str, name: &str, image: &str, network: &str, port: u16) -> Result<(), Error> {
-    let volume = VolumeCreateRequest { name: Some(name.to_owned()), labels: Some(labels(lab)), ..Default::default() };
-    docker.create_volume(volume).await.map_err(engine::Error::request("making the registry's volume"))?;
+/// The container's port as `port` of 127.0.0.1.
+pub(super) fn published(port: u16) -> HashMap<String, Option<Vec<PortBinding>>> {
     let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
-    let body = ContainerCreateBody {
+    HashMap::from([(PORT.to_owned(), Some(vec![binding]))])
+}
+
+fn body(lab: &str, name: &str, image: &str, network: &str, port: u16) -> ContainerCreateBody {
+    ContainerCreateBody {
         image: Some(image.to_owned()),
         labels: Some(labels(lab)),
         exposed_ports: Some(vec![PORT.to_owned()]),
@@ -213,7 +229,7 @@ async fn create(docker: &Docker, lab: &str, name: &str, image: &str, network: &s
         host_config: Some(HostConfig {
             binds: Some(vec![format!("{name}:/var/lib/registry")]),
             network_mode: Some(network.to_owned()),
-            port_bindings: Some(HashMap::from([(PORT.to_owned(), Some(vec![binding]))])),
+            port_bindings: Some(published(port)),
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
                 ..Default::default()
@@ -221,14 +237,10 @@ async fn create(docker: &Docker, lab: &str, name: &str, image: &str, network: &s
             ..Default::default()
         }),
         ..Default::default()
-    };
-    let options = CreateContainerOptionsBuilder::default().name(name).build();
-    let made = docker.create_container(Some(options), body).await;
-    made.map_err(engine::Error::request(format!("making the registry's container of {image}")))?;
-    Ok(())
+    }
 }
 
-async fn start(docker: &Docker, name: &str, port: Option<u16>) -> Result<(), Error> {
+pub(super) async fn start(docker: &Docker, name: &str, port: Option<u16>) -> Result<(), Error> {
     let taken = |source: &EngineError| {
         let EngineError::DockerResponseServerError { message, .. } = source else { return false };
         message.contains("port is already allocated") || message.contains("address already in use")
@@ -244,7 +256,7 @@ async fn start(docker: &Docker, name: &str, port: Option<u16>) -> Result<(), Err
     }
 }
 
-async fn remove_container(docker: &Docker, name: &str) -> Result<(), Error> {
+pub(super) async fn remove_container(docker: &Docker, name: &str) -> Result<(), Error> {
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
     match docker.remove_container(name, Some(options)).await {
         Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
@@ -252,7 +264,7 @@ async fn remove_container(docker: &Docker, name: &str) -> Result<(), Error> {
     }
 }
 
-fn configured_port(container: &ContainerInspectResponse) -> Option<u16> {
+pub(super) fn configured_port(container: &ContainerInspectResponse) -> Option<u16> {
     let bindings = container.host_config.as_ref()?.port_bindings.as_ref()?.get(PORT)?.as_ref()?;
     bindings.first()?.host_port.as_ref()?.parse().ok()
 }

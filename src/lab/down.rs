@@ -4,7 +4,7 @@ use bollard::Docker;
 use camino::Utf8Path;
 
 use super::site::provider;
-use crate::cluster::{Provider, network, registry_container};
+use crate::cluster::{Provider, bundle_container, network, registry_container};
 use crate::error::{Failure, Kind};
 use crate::plan::event::Progress;
 use crate::plan::journal::Journal;
@@ -23,10 +23,11 @@ pub async fn down(docker: &Docker, lab: &Lab, folder: &Utf8Path, progress: &Prog
     let cluster = provider.delete(progress).await?;
     progress.status("removing the registry");
     let registry = registry_container::remove(docker, &lab.name).await?;
+    let served = bundle_container::remove(docker, &lab.name).await?;
     let network = network::remove(docker, &lab.name).await?;
     if journal.is_some() {
         let removed = fs_err::tokio::remove_dir_all(folder.as_std_path()).await;
         removed.map_err(|error| Failure::new(Kind::Unexpected, error).context("removing the lab's state"))?;
     }
-    Ok(cluster || registry || network || journal.is_some())
+    Ok(cluster || registry || served || network || journal.is_some())
 }

@@ -95,7 +95,8 @@ struct Subject<'a> {
     references: References,
 }
 
-/// Makes the lab's lock at `path`. What could be resolved is written, also if something could not.
+/// Makes the lab's lock at `path`. What could be resolved is written, also if something could not, or if the
+/// run is cancelled.
 ///
 /// # Errors
 /// The lock, or what the lab refers to, can't be read; [`Kind::Usage`] for options about images that the
@@ -115,33 +116,32 @@ pub async fn make(
     let mut made = subject.built(&before, cancel).await?;
     let mut failures = Vec::new();
     let rest: Vec<&Reference> = subject.references.wanted.keys().filter(|image| !made.contains_key(image)).collect();
-    let asked = rest.into_iter().map(|image| {
-        let wish = subject.wish(image, &before, options);
-        async move { (image, wish.known.clone(), one(upstream, image, &wish).await) }
-    });
+    let wishes = rest.into_iter().map(|image| (image, subject.wish(image, &before, options)));
+    let wishes: Vec<(&Reference, Wish)> = wishes.collect();
+    // What nothing new is found out about stays as it is.
+    made.extend(wishes.iter().map(|(image, wish)| ((*image).clone(), wish.known.clone())));
+    let asked = wishes.iter().map(|(image, wish)| async move { (*image, one(upstream, image, wish).await) });
     let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
-    loop {
+    let in_time = loop {
         let next = tokio::select! {
-            () = cancel.cancelled() => return Err(interrupted()),
+            () = cancel.cancelled() => break false,
             next = answers.next() => next,
         };
-        let Some((image, known, answer)) = next else { break };
+        let Some((image, answer)) = next else { break true };
         progress.status(format!("resolved {image}"));
-        let entry = match answer {
+        match answer {
             Ok(resolved) => {
                 resolved.warnings.into_iter().for_each(|warning| progress.warn(warning));
-                resolved.entry
+                made.insert(image.clone(), resolved.entry);
             }
-            Err(failure) => {
-                failures.push(failure);
-                known
-            }
-        };
-        made.insert(image.clone(), entry);
-    }
-    drop(answers);
+            Err(failure) => failures.push(failure),
+        }
+    };
     let images = made.iter().map(|(image, entry)| row(image, entry, before.images.get(image))).collect();
     let changed = file::update(path, |lock| lock.adopt(&site.lab.name, made))?;
+    if !in_time {
+        return Err(interrupted());
+    }
     Ok(Locked { file: path.to_owned(), changed, images, inside: subject.references.inside, failures })
 }
 

@@ -63,9 +63,20 @@ pub enum Supply {
     /// As the lab file says.
     Open,
     /// From these bundles alone.
-    Given(Arc<dyn Content>),
+    Given(Bundles),
     /// Only what was built or fetched before.
     Here,
+}
+
+/// Bundles that a lab is made of.
+#[derive(Clone, Debug)]
+pub struct Bundles {
+    /// What is in them.
+    pub content: Arc<dyn Content>,
+    /// The files, absolute, the newest first.
+    pub files: Vec<Utf8PathBuf>,
+    /// This program's file, which serves them to the nodes.
+    pub program: Utf8PathBuf,
 }
 
 /// What was built for a lab.
@@ -82,6 +93,8 @@ pub struct Stock {
     pub load_balancer: Option<String>,
     /// The registry image's full name.
     pub registry: String,
+    /// Bundles that serve the images in place of the lab's registry.
+    pub bundles: Option<Bundles>,
     /// The `kind` program.
     pub kind: Utf8PathBuf,
     /// The `istioctl` program, where the lab has a mesh, with the version that its images are
@@ -301,7 +314,7 @@ impl Site {
         let recipes = self.recipes()?;
         let wanted = self.wanted(&recipes)?;
         let built = match supply {
-            Supply::Given(content) => self.given(content.as_ref(), &recipes, &wanted, progress, cancel).await?,
+            Supply::Given(bundles) => self.given(bundles.content.as_ref(), &recipes, &wanted, progress, cancel).await?,
             Supply::Open => self.built(&recipes, &wanted, progress, cancel).await?,
             Supply::Here => self.here(&recipes, &wanted, cancel).await?,
         };
@@ -344,6 +357,7 @@ impl Site {
             standing,
             load_balancer: if self.has_load_balancer() { Some(image(LOAD_BALANCER)?) } else { None },
             registry: image(REGISTRY)?,
+            bundles: if let Supply::Given(bundles) = supply { Some(bundles.clone()) } else { None },
             kind: file(KIND, "kind")?,
             istio,
             images: images.map(|image| (image.name.clone(), image.digest)).collect(),

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::gate::{self, Closed};
-use super::site::{Site, Stock, provider};
+use super::site::{Bundles, Site, Stock, provider};
 use super::up::Options;
 use crate::apps;
 use crate::cluster::registry_container::{self, Handle};
-use crate::cluster::{self, Ensured, Node, Provider, Wanted, kind, mirror};
+use crate::cluster::{self, Ensured, Node, Provider, Wanted, bundle_container, kind, mirror};
 use crate::error::{Failure, Kind};
 use crate::images::copy::{Copier, Known, Target, Tree, Wanted as Image};
 use crate::images::digest::Digest;
@@ -106,21 +106,25 @@ impl Work {
 
     pub(super) async fn start_registry(&self, context: Context) -> Result<Outcome, Failure> {
         let lab = &self.site.lab;
-        let handle = registry_container::ensure(
-            &self.docker,
-            &lab.name,
-            &self.stock.registry,
-            lab.registry.port,
-            self.options.limit,
-            &context.cancel,
-        )
-        .await?;
+        let (limit, cancel) = (self.options.limit, &context.cancel);
+        let (image, port) = (&self.stock.registry, lab.registry.port);
+        let handle = match &self.stock.bundles {
+            None => registry_container::ensure(&self.docker, &lab.name, image, port, limit, cancel).await?,
+            Some(Bundles { files, program, .. }) => {
+                let wanted = bundle_container::Wanted { lab: &lab.name, image, program, bundles: files, port };
+                bundle_container::ensure(&self.docker, &wanted, limit, cancel).await?
+            }
+        };
         let outcome = if handle.created { Outcome::done(handle.url()) } else { Outcome::Unchanged };
         drop(self.registry.set(handle));
         Ok(outcome)
     }
 
     pub(super) async fn push(&self, context: Context) -> Result<Outcome, Failure> {
+        if self.stock.bundles.is_some() {
+            // They are served where they are.
+            return Ok(Outcome::Unchanged);
+        }
         let client = registry::Client::new(&self.registry()?.url()).map_err(Failure::from)?;
         let store = &self.stock.store;
         let image = |(image, digest): (Reference, Digest)| {

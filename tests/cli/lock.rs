@@ -77,6 +77,17 @@ fn what_nobody_has_stays_absent() {
 }
 
 #[test]
+fn what_was_found_out_in_time_is_kept() {
+    // Connections are taken, and nothing is ever said.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let image = format!("127.0.0.1:{}/app:1", silent.local_addr().expect("an address").port());
+    let sandbox = sandbox(&image);
+    let told = lock(&sandbox, &["--timeout", "1s"]);
+    assert!(told.starts_with("exit: 75\n"), "{told}");
+    assert!(written(&sandbox).contains(&format!("\"{image}\":\n    labs:\n    - test\n")), "{}", written(&sandbox));
+}
+
+#[test]
 fn a_bad_lock_stays_as_it_is() {
     let sandbox = sandbox("nginx");
     sandbox.write("images.lock", &format!("{LOCK}images:\n  docker.io/library/nginx:latest:\n    digets: {DIGEST}\n"));

@@ -14,3 +14,4 @@ mod killed;
 mod load;
 mod lock;
 mod registry;
+mod serve;

@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::super::Context;
+use super::reach::Reach;
 use super::{bundle, megabytes};
 use crate::error::{Failure, Kind};
 use crate::images::bundle::{Bundle, Stack, Supply};
@@ -70,12 +71,8 @@ struct Selection {
     /// platforms are missing. Its digest is another one than the lock's.
     #[arg(long, value_name = "PLATFORM", conflicts_with = "images")]
     flatten: Option<String>,
-    /// Speak plain HTTP with this host; on loopback that is always so.
-    #[arg(long, value_name = "HOST[:PORT]")]
-    plain_http: Vec<String>,
-    /// Trust the authorities in this file too, for TLS.
-    #[arg(long, value_name = "PEM")]
-    authorities: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// The two ends.
@@ -153,8 +150,7 @@ impl Selection {
 
     fn ends(self, context: &Context, to: Option<&str>) -> Result<Ends, Failure> {
         let bundles = self.bundles()?;
-        let access =
-            Access { plain: self.plain_http.into_iter().collect(), authorities: self.authorities, ..context.access() };
+        let access = self.reach.access(context);
         let store = Layout::open(context.paths.cache.join("images"))?;
         let mirror = to.map(|to| mirror(to, &access)).transpose()?;
         let naming = mirror.as_ref().map_or(Naming::Store, Naming::Mirror);

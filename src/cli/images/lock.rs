@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::super::Context;
 use super::super::context::write;
+use super::reach::Reach;
 use crate::error::{Failure, Kind};
 use crate::images::lock::check::Finding;
 use crate::images::lock::{Error, Upstream, file, imgpkg};
@@ -49,6 +50,8 @@ pub(super) struct Args {
     /// The lock [default: images.lock beside the lab file].
     #[arg(long, value_name = "FILE")]
     lock: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// Forms of locks of other tools.
@@ -61,7 +64,7 @@ enum Form {
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let site = Site::open(context.lab()?, &context.paths, context.access())?;
-        let path = self.lock.clone().unwrap_or_else(|| beside(&site));
+        let path = self.lock.clone().unwrap_or_else(|| lab::beside(&site));
         if self.export == Some(Form::Imgpkg) {
             return export(context, &path).await;
         }
@@ -69,8 +72,10 @@ impl Args {
             return self.compare(context, &site, &path).await;
         }
         if self.frozen {
-            let work = |progress| async move { lab::frozen(&site, &path, &progress, &context.cancel).await.map(drop) };
-            return context.report(None, work).await;
+            let (subject, lock) = (&site, &path);
+            let work = |progress| async move { lab::frozen(subject, lock, &progress, &context.cancel).await };
+            context.report(None, work).await?;
+            return agreed(context, &site, &path, &[]);
         }
         let imported = match &self.import {
             None => Vec::new(),
@@ -79,13 +84,13 @@ impl Args {
                 imgpkg::import(&fs_err::read_to_string(file).map_err(unreadable)?, file)?
             }
         };
+        let upstream = Upstreams::new(self.reach.access(context));
         let options = Options {
             update: self.update,
             trust: self.trust_first_use.into_iter().map(Reference::complete).collect(),
             platforms: self.platform,
             imported,
         };
-        let upstream = Upstreams::new(context.access());
         let work =
             |progress| async move { lab::make(&site, &path, &options, &upstream, &progress, &context.cancel).await };
         let locked = context.report(None, work).await?;
@@ -94,23 +99,22 @@ impl Args {
     }
 
     async fn compare(&self, context: &Context, site: &Site, path: &Utf8Path) -> Result<(), Failure> {
-        let upstream = if self.offline { None } else { Some(Upstreams::new(context.access())) };
+        let upstream = if self.offline { None } else { Some(Upstreams::new(self.reach.access(context))) };
         let asked = upstream.as_ref().map(|upstream| upstream as &dyn Upstream);
         let work = |progress| async move { lab::compare(site, path, asked, &progress, &context.cancel).await };
         let findings = context.report(None, work).await?;
-        let text = if findings.is_empty() {
-            format!("{} says what every image of {} is.", short(path), site.lab.name)
-        } else {
-            findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n")
-        };
-        context.print(&findings, text)?;
-        if findings.is_empty() { Ok(()) } else { Err(Error::Check(findings.len()).into()) }
+        agreed(context, site, path, &findings)
     }
 }
 
-/// The lock beside the lab file, in the user's words where that is short.
-fn beside(site: &Site) -> Utf8PathBuf {
-    lab::beside(site)
+/// Tells in what lock and lab do not agree, and fails if there is anything.
+fn agreed(context: &Context, site: &Site, path: &Utf8Path, findings: &[Finding]) -> Result<(), Failure> {
+    if findings.is_empty() {
+        let text = format!("{} says what every image of {} is.", short(path), site.lab.name);
+        return context.print(&findings, text);
+    }
+    context.print(&findings, findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n"))?;
+    Err(Error::Check(findings.len()).into())
 }
 
 /// A path as the user would write it from here.

@@ -4,6 +4,7 @@
 mod bundle;
 mod copy;
 mod lock;
+mod reach;
 mod serve;
 
 use std::fmt::Write as _;

@@ -170,19 +170,27 @@ impl Graph {
         }
     }
 
-    /// The next one to do, with its number and that of its image. Blobs are sent only where `may_send`.
-    pub(super) fn next(&mut self, may_send: bool) -> Option<(usize, usize, Task)> {
+    /// The next one to do, with its number and that of its image. Blobs are sent only if they are not
+    /// longer than `most`, and none without it.
+    pub(super) fn next(&mut self, most: Option<u64>) -> Option<(usize, usize, Task)> {
         let number = match self.quick.pop_front() {
             Some(number) => number,
-            None if may_send => {
-                self.taken += 1;
-                let small = !self.taken.is_multiple_of(SMALL_ONES + 1);
-                if small { self.sends.pop_front()? } else { self.sends.pop_back()? }
-            }
-            None => return None,
+            None => self.next_send(most?)?,
         };
         let node = &self.nodes[number];
         Some((number, node.image, node.task.clone()))
+    }
+
+    fn next_send(&mut self, most: u64) -> Option<usize> {
+        let fits = |graph: &Self, number: Option<&usize>| number.is_some_and(|&number| graph.bytes(number) <= most);
+        self.taken += 1;
+        if self.taken.is_multiple_of(SMALL_ONES + 1) && fits(self, self.sends.back()) {
+            self.sends.pop_back()
+        } else if fits(self, self.sends.front()) {
+            self.sends.pop_front()
+        } else {
+            None
+        }
     }
 
     /// Takes in that a task is done: those that waited for it alone can be done now.
@@ -306,7 +314,7 @@ mod tests {
             prop_assert_eq!(plan.mounts, (pairs.len() - unique.len()) as u64);
             let (mut there, mut put, mut running) = (HashSet::new(), HashSet::new(), VecDeque::new());
             loop {
-                while let Some(task) = graph.next(running.len() < 3) {
+                while let Some(task) = graph.next((running.len() < 3).then_some(u64::MAX)) {
                     running.push_back(task);
                 }
                 let Some((number, image, task)) = running.pop_front() else { break };

@@ -15,8 +15,12 @@ use crate::images::layout::{Descriptor, INDEX};
 use crate::plan::event::Progress;
 use crate::plan::graph::interrupted;
 
-/// How many blobs are sent at once, each with its buffers; how many tasks are under way in all.
+/// How many blobs are sent at once, and how many of them may be large: each of these has full buffers on
+/// both sides, and as many of them as there are cores are as quick as more. How many tasks are under way in
+/// all.
 const SENDS: usize = 16;
+const LARGE_SENDS: usize = 6;
+const LARGE: u64 = 1 << 20;
 const TASKS: usize = 32;
 /// How often the status is told.
 const TICK: Duration = Duration::from_millis(250);
@@ -31,6 +35,8 @@ pub(super) enum Came {
 struct Done {
     number: usize,
     image: usize,
+    /// The length of a blob that was to be sent.
+    size: Option<u64>,
     what: What,
 }
 
@@ -49,16 +55,22 @@ impl Copier {
     ) -> Result<Copied, Failure> {
         let plan = looked.graph.plan();
         let mut copied = Copied { images: looked.unchanged(), unchanged: looked.unchanged(), ..Copied::default() };
-        let (mut running, mut sends) = (JoinSet::new(), 0);
+        let (mut running, mut sends, mut large_sends) = (JoinSet::new(), 0, 0);
         let (begin, before) = (Instant::now(), self.0.moved.load(Ordering::Relaxed));
         let mut tick = tokio::time::interval(TICK);
         loop {
             while running.len() < TASKS
-                && let Some((number, image, task)) = looked.graph.next(sends < SENDS)
+                && let Some((number, image, task)) = looked
+                    .graph
+                    .next((sends < SENDS).then_some(if large_sends < LARGE_SENDS { u64::MAX } else { LARGE }))
             {
-                sends += usize::from(matches!(task, Task::Send { .. }));
+                let size = if let Task::Send { blob, .. } = &task { Some(blob.size) } else { None };
+                sends += usize::from(size.is_some());
+                large_sends += usize::from(size.is_some_and(|size| size > LARGE));
                 let (shared, wanted) = (Arc::clone(&self.0), looked.images[image].clone());
-                running.spawn(async move { shared.task(&wanted, task).await.map(|what| Done { number, image, what }) });
+                running.spawn(async move {
+                    shared.task(&wanted, task).await.map(|what| Done { number, image, size, what })
+                });
             }
             // Dropping the set at an early return stops all that is under way.
             let ended = tokio::select! {
@@ -72,9 +84,10 @@ impl Copier {
             };
             let Some(ended) = ended else { break };
             let done = ended.map_err(|panic| Failure::new(Kind::Unexpected, panic))??;
+            sends -= usize::from(done.size.is_some());
+            large_sends -= usize::from(done.size.is_some_and(|size| size > LARGE));
             match done.what {
                 What::Sent(bytes) => {
-                    sends -= 1;
                     copied.blobs += 1;
                     copied.bytes += bytes;
                 }

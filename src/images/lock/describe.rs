@@ -24,6 +24,8 @@ const DOCKER: [&str; 2] = [
 ];
 /// How many manifests of one index are asked for at once.
 const AT_ONCE: usize = 8;
+/// The most manifests of an index that are read: each costs a request, and no image has as many.
+const MOST_MANIFESTS: usize = 1000;
 /// The largest configuration that is read to learn a platform, in bytes.
 const CONFIG_LIMIT: u64 = 8 << 20;
 
@@ -113,7 +115,11 @@ pub async fn describe(
         let why = format!("its manifest is of the kind `{}`, which is too old or no image", root.media_type);
         return Err(wrong(why));
     }
-    let named = names(parse::<Index>(&root.bytes).map_err(wrong)?);
+    let index = parse::<Index>(&root.bytes).map_err(wrong)?;
+    if index.manifests.len() > MOST_MANIFESTS {
+        return Err(wrong(format!("its index lists {} manifests, more than any image has", index.manifests.len())));
+    }
+    let named = names(index);
     if let Some(missing) = platforms.iter().find(|wanted| !named.iter().any(|(name, _)| name == *wanted)) {
         let there = named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         return Err(wrong(format!("it is not there for {missing}; it is for {there}")));
@@ -194,8 +200,8 @@ async fn configuration(content: &dyn Content, image: &Reference, config: &Descri
             return Err(wrong(format!("its configuration is longer than the {} bytes that it says", config.size)));
         }
     }
-    if Digest::of(&bytes) != config.digest {
-        return Err(wrong(format!("its configuration is not {}", config.digest)));
+    if bytes.len() as u64 != config.size || Digest::of(&bytes) != config.digest {
+        return Err(wrong(format!("its configuration is not {} of {} bytes", config.digest, config.size)));
     }
     parse(&bytes).map_err(wrong)
 }
@@ -209,12 +215,48 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::images::layout::{INDEX, Layout, MANIFEST};
 
     fn listed(platforms: &[serde_json::Value]) -> Vec<String> {
         let child = |(number, platform): (usize, &serde_json::Value)| json!({"mediaType": "m", "digest": Digest::of([u8::try_from(number).expect("few")]), "size": 1, "platform": platform});
         let manifests: Vec<_> = platforms.iter().enumerate().map(child).collect();
         let index = serde_json::from_value(json!({"manifests": manifests})).expect("an index");
         names(index).into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Both kinds of content, in a store: what is wrong with an index is told.
+    #[tokio::test]
+    async fn an_index_that_makes_no_sense_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = camino::Utf8PathBuf::from_path_buf(dir.path().join("store")).expect("UTF-8");
+        let store = Layout::open(path).expect("a store");
+        let told = async |kind: &str, document: serde_json::Value| {
+            let bytes = bytes::Bytes::from(document.to_string());
+            let raw = Raw { media_type: kind.to_owned(), digest: Digest::of(&bytes), bytes };
+            let image = "a:1".parse().expect("a reference");
+            describe(&store, &image, &raw, &[]).await.expect_err("it makes no sense").to_string()
+        };
+        let (manifest, _) = store.put(b"{}").expect("there is room");
+        let child = |kind: &str, size: u64| json!({"mediaType": kind, "digest": manifest, "size": size});
+        let index = |children: Vec<serde_json::Value>| json!({"manifests": children});
+        for (document, part) in [
+            (index(vec![child(MANIFEST, 2); 1001]), "lists 1001 manifests"),
+            (index(vec![child(INDEX, 2)]), "of the kind `application/vnd.oci.image.index.v1+json`"),
+            (index(vec![child(MANIFEST, 3)]), "has 3 bytes; it has 2"),
+            (index(vec![child(MANIFEST, 2)]), "a manifest of it can't be read: missing field `config`"),
+            (index(vec![json!({"mediaType": MANIFEST, "digest": Digest::of("x"), "size": 1})]), "does not have"),
+            (index(vec![json!({"mediaType": MANIFEST, "digest": "md5:00", "size": 1})]), "is not a digest"),
+            (json!({"manifests": {}}), "can't be read"),
+        ] {
+            let told = told(INDEX, document).await;
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+        let old = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+        assert!(told(old, json!({})).await.contains("which is too old or no image"));
+        let config = |digest: Digest, size: u64| json!({"config": {"mediaType": "c", "digest": digest, "size": size}, "layers": []});
+        assert!(told(MANIFEST, config(manifest, 1)).await.contains("longer than the 1 bytes"));
+        assert!(told(MANIFEST, config(manifest, 9 << 20)).await.contains("has 9437184 bytes"));
+        assert!(told(MANIFEST, config(manifest, 3)).await.contains("of 3 bytes"));
     }
 
     #[test]

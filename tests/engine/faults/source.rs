@@ -90,7 +90,7 @@ async fn a_store_goes_on_with_a_blob_that_is_cut_too() {
 async fn wrong_bytes_are_asked_for_again_and_then_refused() {
     let Some(bench) = Bench::needed("wrong bytes").await else { return };
     let proxy = Proxy::before(&bench.source.client);
-    proxy.rule("GET", "/blobs/", 3, Fault::Spoil);
+    proxy.rule("GET", "/blobs/", 2, Fault::Spoil);
     bench.copy(&proxy.client(), &bench.target.client).await.expect("the second time they are right, or the third");
     bench.is_whole().await;
     let Some(bench) = Bench::needed("wrong bytes always").await else { return };
