@@ -92,6 +92,7 @@ pub(crate) fn target() -> impl FnMut(&[u8]) -> Result<(), String> + Send {
     let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).expect("UTF-8");
     let store = Layout::open(path).expect("a store");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let silent = Progress::silent();
     move |bytes| {
         let _kept_until_the_end = &dir;
         let root = Raw::new(Bytes::copy_from_slice(bytes), INDEX);
@@ -113,8 +114,8 @@ pub(crate) fn target() -> impl FnMut(&[u8]) -> Result<(), String> + Send {
             name: "x.test/a:1".to_owned(),
         };
         let copier = Copier::new(Arc::new(source), Target::Store(store.clone()));
-        let plan = copier.plan(&[wanted], &Progress::silent(), &CancellationToken::new());
-        let plan = runtime.block_on(plan).map_err(|failure| failure.to_string())?;
+        let (wanted, cancel) = ([wanted], CancellationToken::new());
+        let plan = runtime.block_on(copier.plan(&wanted, &silent, &cancel)).map_err(|failure| failure.to_string())?;
         assert!(plan.blobs <= 1000 && plan.manifests <= 1000, "{plan:?}");
         described.map(drop).map_err(|failure| failure.to_string())
     }

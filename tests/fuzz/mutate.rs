@@ -57,12 +57,13 @@ pub(crate) fn mutated(random: &mut Random, inputs: &[Vec<u8>], words: &Words) ->
 
 fn change(random: &mut Random, bytes: &mut Vec<u8>, inputs: &[Vec<u8>], words: &Words) {
     let at = random.below(bytes.len() + 1);
-    let end = at + random.below((bytes.len() - at).min(1 << random.below(12)) + 1);
+    let most = 1 << random.below(12);
+    let end = at + random.below((bytes.len() - at).min(most) + 1);
     match random.below(10) {
         0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
         1 if at < bytes.len() => bytes[at] = random.byte(),
         2 => drop(bytes.drain(at..end)),
-        3 => insert(bytes, at, &bytes[at..end].to_vec()),
+        3 => bytes.extend_from_within(at..end),
         4 => {
             let word = &words.0[random.below(words.0.len())];
             insert(bytes, at, word);
