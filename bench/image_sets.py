@@ -80,9 +80,9 @@ def sets(large_megabytes):
     large = [Image("large/app", {both[0]: layers("large", 1, large_megabytes * 1_000_000)})]
     return {
         "shared bases": ("12 images for two platforms on three bases", ("direct", "delay"), shared),
+        "one large": (f"one image with a layer of {large_megabytes} MB", ("direct",), large),
         "many small": ("40 images of three layers, the largest of them shared", ("direct", "delay"), small),
         "all shared": ("20 images that differ in their configuration only", ("direct", "delay"), all_shared),
-        "one large": (f"one image with a layer of {large_megabytes} MB", ("direct",), large),
     }
 
 

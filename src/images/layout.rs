@@ -160,15 +160,20 @@ impl ImageManifest {
 pub struct ImageIndex {
     /// Always 2.
     pub schema_version: u32,
-    /// Always [`INDEX`].
+    /// Always [`INDEX`]; some tools leave it out.
+    #[serde(default = "index_kind")]
     pub media_type: String,
     /// The images.
     pub manifests: Vec<Descriptor>,
 }
 
+fn index_kind() -> String {
+    INDEX.to_owned()
+}
+
 impl Default for ImageIndex {
     fn default() -> Self {
-        Self { schema_version: 2, media_type: INDEX.to_owned(), manifests: Vec::new() }
+        Self { schema_version: 2, media_type: index_kind(), manifests: Vec::new() }
     }
 }
 

@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 use istiolab::images::bundle::Bundle;
 use istiolab::images::digest::Digest;
+use istiolab::images::layout::INDEX;
 use serde_json::json;
 
 use crate::text::LOCK;
@@ -19,7 +20,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": Digest::of(manifest), "size": manifest.len(),
         "annotations": {"io.containerd.image.name": "x.test/a:1", "org.opencontainers.image.ref.name": "1"},
     });
-    let index = json!({"schemaVersion": 2, "manifests": [listed]}).to_string();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [listed]}).to_string();
     let old = json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": Digest::of("old"), "size": 3});
     let delta = json!({"base": Digest::of("lock"), "blobs": [old]}).to_string();
     let lock = LOCK.replace("DIGEST", crate::DIGEST);
@@ -60,7 +61,8 @@ fn file(header: fn() -> tar::Header, kind: tar::EntryType, name: &str, content: 
 /// Opens an input as a bundle; of one that opens everything inside is read. Three of four inputs get right
 /// checksums: with wrong ones a reader does not come far.
 pub(crate) fn target() -> impl FnMut(&[u8]) -> Result<(), String> + Send {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    // In memory, where the system has such a place.
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder");
     let path = Utf8PathBuf::from_path_buf(dir.path().join("lab.tar")).expect("UTF-8");
     move |bytes| {
         let _kept_until_the_end = &dir;

@@ -44,9 +44,10 @@ impl Words {
     }
 }
 
-/// One of `inputs`, changed in a few places.
-pub(crate) fn mutated(random: &mut Random, inputs: &[Vec<u8>], words: &Words) -> Vec<u8> {
-    let mut bytes = inputs[random.below(inputs.len())].clone();
+/// One of `inputs`, changed in a few places; every second time one of the first `seeds`.
+pub(crate) fn mutated(random: &mut Random, inputs: &[Vec<u8>], seeds: usize, words: &Words) -> Vec<u8> {
+    let among = if random.below(2) == 0 { seeds } else { inputs.len() };
+    let mut bytes = inputs[random.below(among)].clone();
     let times = 1 << random.below(5);
     for _ in 0..times {
         change(random, &mut bytes, inputs, words);

@@ -15,7 +15,7 @@ const HANGS: Duration = Duration::from_secs(10);
 /// The most memory that the process may ever have, in kB.
 const MOST_MEMORY: u64 = 512 * 1024;
 /// The most inputs that are kept for being changed further.
-const MOST_KEPT: usize = 4000;
+const MOST_KEPT: usize = 1000;
 
 /// The input that is being read, and since when.
 type Current = Arc<Mutex<(Instant, Vec<u8>)>>;
@@ -73,7 +73,7 @@ fn work(
     let mut random = Random::new(0x0015_7101_AB00_0000);
     let (begin, mut counts) = (Instant::now(), Counts::default());
     while begin.elapsed() < time {
-        let input = mutated(&mut random, &inputs, words);
+        let input = mutated(&mut random, &inputs, seeds.len(), words);
         *lock(current) = (Instant::now(), input.clone());
         let before = Instant::now();
         let result = target(&input);
@@ -99,9 +99,9 @@ fn work(
 
 /// Why an input was refused, without what belongs to this one alone: what is quoted, numbers.
 fn reason(why: &str) -> u64 {
-    let mut plain: String = why.split('`').step_by(2).collect();
+    let mut plain: String = why.split(['`', '"']).step_by(2).collect();
     plain.retain(|c| !c.is_ascii_digit());
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(plain.chars().take(60).collect::<String>())
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(plain.chars().take(80).collect::<String>())
 }
 
 fn lock(current: &Current) -> std::sync::MutexGuard<'_, (Instant, Vec<u8>)> {

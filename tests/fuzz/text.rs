@@ -72,7 +72,11 @@ pub(crate) fn challenge(bytes: &[u8]) -> Result<(), String> {
     if written.len() <= 8 * 1024 {
         assert_eq!(challenge::parse(&written), found, "{written}");
     }
-    if found.is_empty() { Err(format!("nothing in it, {} bytes", text.len().ilog2())) } else { Ok(()) }
+    if found.is_empty() {
+        Err(format!("nothing in it, {} bytes", text.len().checked_ilog2().unwrap_or_default()))
+    } else {
+        Ok(())
+    }
 }
 
 /// A lock that is accepted is written, and read back as the same. What is not a lock may be imgpkg's.
