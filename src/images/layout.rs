@@ -404,6 +404,12 @@ mod tests {
     }
 
     #[test]
+    fn an_index_need_not_say_what_it_is() {
+        let index: ImageIndex = serde_json::from_str(r#"{"schemaVersion":2,"manifests":[]}"#).expect("it is one");
+        assert_eq!(index, ImageIndex::default());
+    }
+
+    #[test]
     fn blobs_come_back_and_damage_is_found() {
         let (_dir, layout) = store();
         let (digest, size) = layout.put(b"content").expect("it is written");
