@@ -151,6 +151,14 @@ bundled() {
   "$ISTIOLAB" images verify "$air/lab.tar"
 }
 
+# A node loses an image; it gets it back from the file.
+reloaded() {
+  docker exec air-worker ctr -n k8s.io images rm istiolab.local/demo:0.1.0 || return 1
+  bare images load "$air/lab.tar" | tee "$air/loaded"
+  grep -qx '  istiolab.local/demo:0.1.0' "$air/loaded" && bare images verify --lab --offline | tee "$air/proof" &&
+    grep -Eq '^istiolab.local/demo:0.1.0 .* 2 same ' "$air/proof"
+}
+
 # mirrored: brings the lab into a registry, then lets the bare machine take it from there.
 mirrored() {
   local pid status
@@ -214,7 +222,9 @@ check "and told" exits 77 "$ISTIOLAB" test --file scenarios/two-nodes.yaml --off
 check "its down takes it down" "$ISTIOLAB" down --file scenarios/two-nodes.yaml
 
 check "a lab in one file, twice the same bytes" bundled
-check "a bare machine makes the lab of the file, offline" bare run --bundle "$air/lab.tar" --offline
+check "a bare machine makes the lab of the file, offline" bare run --bundle "$air/lab.tar" --offline --frozen
+check "every image is the lock's in every place" bare images verify --lab --offline "$air/lab.tar"
+check "an image that a node lost comes back from the file" reloaded
 check "its down takes it down, too" bare down
 check "a bare machine makes the lab of what a registry has" mirrored
 check "its down takes it down as well" bare down

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::Context;
 use crate::error::{Failure, Kind};
 use crate::images::bundle::Stack;
-use crate::lab::gate;
 use crate::lab::site::{Bundles, Site, Supply, engine};
 use crate::lab::up::{Options, up};
+use crate::lab::{gate, lock};
 use crate::plan::event::{Progress, What};
 use crate::spec::Lab;
 
@@ -35,6 +35,9 @@ pub(super) struct Making {
     /// registry for images make the run fail
     #[arg(long)]
     offline: bool,
+    /// Refuse unless images.lock says what every image is, and what was built is that
+    #[arg(long)]
+    frozen: bool,
     /// Make the lab of what is in this bundle (`istiolab images bundle`) alone; again for the older bundles that
     /// it builds upon
     #[arg(long, value_name = "BUNDLE")]
@@ -73,6 +76,9 @@ impl Making {
             }
         };
         let stock = site.stock(&supply, progress, &context.cancel).await?;
+        if self.frozen {
+            lock::frozen(&site, &lock::beside(&site), progress, &context.cancel).await?;
+        }
         for (name, digest) in &stock.images {
             progress.emit(What::Image { name: name.clone(), digest: digest.to_string() });
         }

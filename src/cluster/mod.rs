@@ -25,6 +25,7 @@ pub mod nodes;
 mod orphan;
 pub mod ready;
 pub mod record;
+pub mod records;
 pub mod registry_container;
 
 /// The label with the lab's name on every container and volume that istiolab makes itself.

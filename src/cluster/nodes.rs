@@ -8,6 +8,7 @@ use bollard::query_parameters::UploadToContainerOptionsBuilder;
 use bollard::{Docker, body_full};
 use camino::Utf8Path;
 use futures::StreamExt as _;
+use tokio::io::AsyncWriteExt as _;
 
 use super::Error;
 use crate::images::engine;
@@ -69,6 +70,59 @@ pub async fn try_exec(docker: &Docker, node: &str, argv: &[&str], limit: Duratio
             Err(Error::Deadline { what: format!("{} did not end", doing()), limit, last: "it still runs".to_owned() })
         }
     }
+}
+
+/// How long a program in a node may take to read a file to its end.
+const FEED_LIMIT: Duration = Duration::from_mins(10);
+
+/// Runs a program in a node with a file of this machine as its standard input, whatever its exit code.
+///
+/// # Errors
+/// [`Error::Engine`], [`Error::Deadline`]; [`Error::State`] if the file can't be read.
+pub async fn feed(docker: &Docker, node: &str, argv: &[&str], file: &Utf8Path) -> Result<Output, Error> {
+    let doing = || format!("running `{}` in the node {node}", argv.join(" "));
+    let unreadable = |source| Error::State { path: file.to_owned(), source };
+    let mut content = fs_err::tokio::File::open(file).await.map_err(unreadable)?;
+    let run = async {
+        let options = CreateExecOptions {
+            cmd: Some(argv.to_vec()),
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..CreateExecOptions::default()
+        };
+        let failed = |source| Error::from(engine::Error::request(doing())(source));
+        let id = docker.create_exec(node, options).await.map_err(failed)?.id;
+        let mut result = Output::default();
+        if let StartExecResults::Attached { mut output, mut input } =
+            docker.start_exec(&id, None).await.map_err(failed)?
+        {
+            let send = async {
+                // A program that stops reading says so by its exit code.
+                let sent = tokio::io::copy(&mut content, &mut input).await;
+                drop(input.shutdown().await);
+                drop(input);
+                drop(sent);
+            };
+            let receive = async {
+                while let Some(piece) = output.next().await {
+                    match piece.map_err(failed)? {
+                        LogOutput::StdErr { message } => result.stderr.extend_from_slice(&message),
+                        other => result.stdout.extend_from_slice(&other.into_bytes()),
+                    }
+                }
+                Ok::<(), Error>(())
+            };
+            let ((), received) = tokio::join!(send, receive);
+            received?;
+        }
+        result.code = docker.inspect_exec(&id).await.map_err(failed)?.exit_code.unwrap_or(-1);
+        Ok(result)
+    };
+    tokio::time::timeout(FEED_LIMIT, run).await.unwrap_or_else(|_| {
+        let what = format!("{} did not end", doing());
+        Err(Error::Deadline { what, limit: FEED_LIMIT, last: "it still reads".to_owned() })
+    })
 }
 
 /// Runs a program in a node; anything but exit code 0 is an error.

@@ -127,6 +127,21 @@ pub async fn exists(docker: &Docker, lab: &str) -> Result<bool, Error> {
     Ok(container.is_some_and(|container| owned(&name, &container, lab).is_ok()))
 }
 
+/// The address of what the lab's nodes pull from, the registry or the container that serves a bundle, for programs
+/// on this machine; `None` if there is none that runs.
+///
+/// # Errors
+/// [`Error::Engine`].
+pub async fn address(docker: &Docker, lab: &str) -> Result<Option<String>, Error> {
+    for name in [super::bundle_container::name(lab), name(lab)] {
+        let container = inspect(docker, &name).await?.filter(|container| owned(&name, container, lab).is_ok());
+        if let Some(port) = container.as_ref().and_then(bound_port) {
+            return Ok(Some(format!("http://127.0.0.1:{port}")));
+        }
+    }
+    Ok(None)
+}
+
 /// Tells the cluster's users where the registry is
 /// ([KEP-1755](https://github.com/kubernetes/enhancements/tree/master/keps/sig-cluster-lifecycle/generic/1755-communicating-a-local-registry)).
 ///

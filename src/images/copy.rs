@@ -6,7 +6,7 @@
 //! another repository, and M for manifests. When all is there it takes the I questions, and nothing at the
 //! source. What broke off and is sent again comes on top.
 //!
-//! The work is a graph ([`graph`]): the first repository that needs a blob gets it sent, the others wait for
+//! The work is a graph (`graph`): the first repository that needs a blob gets it sent, the others wait for
 //! that and take it over; a manifest waits for its blobs, an index for its manifests. The root goes last,
 //! so that what a registry shows is whole.
 

@@ -1,6 +1,6 @@
 //! A client of registries
 //! ([distribution-spec](https://github.com/opencontainers/distribution-spec/blob/main/spec.md)): reading,
-//! mounting and sending blobs, manifests byte for byte. Every request goes through [`send`], which
+//! mounting and sending blobs, manifests byte for byte. Every request goes through `send`, which
 //! counts, waits for its turn, logs in, follows redirects, and tries again.
 
 use std::collections::BTreeSet;

@@ -23,11 +23,11 @@ pub async fn down(docker: &Docker, lab: &Lab, folder: &Utf8Path, progress: &Prog
     let cluster = provider.delete(progress).await?;
     progress.status("removing the registry");
     let registry = registry_container::remove(docker, &lab.name).await?;
-    let served = bundle_container::remove(docker, &lab.name).await?;
+    let bundles = bundle_container::remove(docker, &lab.name).await?;
     let network = network::remove(docker, &lab.name).await?;
     if journal.is_some() {
         let removed = fs_err::tokio::remove_dir_all(folder.as_std_path()).await;
         removed.map_err(|error| Failure::new(Kind::Unexpected, error).context("removing the lab's state"))?;
     }
-    Ok(cluster || registry || served || network || journal.is_some())
+    Ok(cluster || registry || bundles || network || journal.is_some())
 }

@@ -3,9 +3,11 @@
 pub mod demand;
 pub mod down;
 pub mod gate;
+pub mod load;
 pub mod lock;
 pub mod programs;
 pub mod project;
+pub mod proof;
 pub mod references;
 pub mod site;
 pub mod status;

@@ -27,7 +27,7 @@ use crate::spec::{Addon, Application, Lab, Source};
 /// The part with the node image, whose version is Kubernetes'.
 pub(super) const NODE: &str = "node";
 /// The part with a node image that has the images of common labs inside.
-const FULL_NODE: &str = "node-lab";
+pub(super) const FULL_NODE: &str = "node-lab";
 /// The part with Istio's images and `istioctl`.
 pub(super) const ISTIO: &str = "istio";
 /// The part with the `kind` program.

@@ -19,6 +19,7 @@ use crate::plan::event::{Event, Progress, What};
 pub use tally::{Phase, StepRecord, Tally};
 pub use target::{Format, Target};
 pub use terminal::Terminal;
+pub(crate) use text::counted;
 
 /// How often open lines are repainted and signs of life are given.
 const TICK: Duration = Duration::from_millis(100);

@@ -21,7 +21,7 @@ pub(super) fn seconds(time: Duration) -> String {
 }
 
 /// `1 step`, `2 steps`.
-pub(super) fn counted(number: usize, word: &str) -> String {
+pub(crate) fn counted(number: usize, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 

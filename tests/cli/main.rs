@@ -5,6 +5,7 @@ mod completion;
 mod house;
 mod lab;
 mod lock;
+mod mirror;
 mod sandbox;
 mod schema;
 mod usage;

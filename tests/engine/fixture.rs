@@ -96,11 +96,20 @@ impl Drop for Registry {
 impl Registry {
     /// Starts the program with an empty storage.
     pub(crate) async fn start(program: &Utf8Path) -> Self {
+        Self::start_with(program, None).await
+    }
+
+    /// As [`Registry::start`], with logins as the program `htpasswd` writes them.
+    pub(crate) async fn start_with(program: &Utf8Path, logins: Option<&str>) -> Self {
         let (dir, path) = folder();
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let config = format!(
+        let mut config = format!(
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {path}/data\nhttp:\n  addr: 127.0.0.1:{port}\n"
         );
+        if let Some(logins) = logins {
+            fs_err::write(path.join("logins"), logins).expect("writable");
+            config = format!("{config}auth:\n  htpasswd:\n    realm: test\n    path: {path}/logins\n");
+        }
         fs_err::write(path.join("config.yml"), config).expect("writable");
         let stop = CancellationToken::new();
         let command = Command::new(program)

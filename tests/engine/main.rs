@@ -13,5 +13,6 @@ mod fixture;
 mod killed;
 mod load;
 mod lock;
+mod login;
 mod registry;
 mod serve;

@@ -22,6 +22,7 @@ use crate::images::lock::Lock;
 use crate::images::reference::Reference;
 use crate::images::registry::{self, Access, Budget, Upstreams};
 use crate::plan::event::{Outcome, Progress, What};
+use crate::report::counted;
 
 /// Bring a lab's images into a registry of your own; what is there already is left as it is.
 #[derive(Debug, clap::Args)]
@@ -217,14 +218,19 @@ async fn copy(context: &Context, ends: Ends) -> Result<(), Failure> {
         engine = engine.with_journal(journal);
     }
     let begin = Instant::now();
-    let title = format!("copying {} images to {to}", wanted.len());
+    let title = format!("copying {} to {to}", counted(wanted.len(), "image"));
     let work = |progress: Progress| async move {
         step(&progress, title, async {
             let copied = engine.copy(&wanted, &progress.for_step("copy"), &context.cancel).await?;
             let new = copied.images - copied.unchanged;
             let outcome = match new {
                 0 => Outcome::Unchanged,
-                new => Outcome::done(format!("{new} images, {} blobs, {}", copied.blobs, megabytes(copied.bytes))),
+                new => Outcome::done(format!(
+                    "{}, {}, {}",
+                    many(new, "image"),
+                    many(copied.blobs, "blob"),
+                    megabytes(copied.bytes)
+                )),
             };
             Ok((copied, outcome))
         })
@@ -270,6 +276,10 @@ async fn budgets(upstreams: &Upstreams, images: &[&Reference]) -> BTreeMap<Strin
     found
 }
 
+fn many(count: u64, word: &str) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), word)
+}
+
 fn plan_text(planned: &Planned) -> String {
     let Planned { plan, from, to, .. } = planned;
     let width = plan.by_image.keys().map(|image| image.to_string().len()).max().unwrap_or_default().max(5);
@@ -282,13 +292,10 @@ fn plan_text(planned: &Planned) -> String {
         let _ = writeln!(text, "{:<width$} {:>6} {:>12}", image.to_string(), share.blobs, megabytes(share.bytes));
     }
     let _ = writeln!(text, "from {from}\nto {to}");
-    let _ = writeln!(text, "{} images, of which {} are there", plan.images, plan.unchanged);
-    let (blobs, mounts, manifests) = (plan.blobs, plan.mounts, plan.manifests);
-    let _ = writeln!(
-        text,
-        "to move: {blobs} blobs with {}, {mounts} blobs that are there already, {manifests} manifests",
-        megabytes(plan.bytes)
-    );
+    let _ = writeln!(text, "{}; there already: {}", many(plan.images, "image"), plan.unchanged);
+    let (blobs, mounts) = (many(plan.blobs, "blob"), many(plan.mounts, "blob"));
+    let (bytes, manifests) = (megabytes(plan.bytes), many(plan.manifests, "manifest"));
+    let _ = writeln!(text, "to move: {blobs} with {bytes}, {manifests}; {mounts} to take over at the target");
     let _ = writeln!(text, "requests: {} at the source, {} at the target", plan.source_requests, plan.target_requests);
     for (registry, budget) in &planned.budgets {
         let window = budget.seconds.map_or_else(String::new, |seconds| {
@@ -304,8 +311,9 @@ fn plan_text(planned: &Planned) -> String {
 
 fn done_text(done: &Done) -> String {
     let Copied { images, unchanged, blobs, bytes, mounted, traffic } = &done.copied;
-    let mut text = format!("{images} images at {}, of which {unchanged} were there\n", done.to);
-    let _ = writeln!(text, "moved: {blobs} blobs with {}; {mounted} blobs were there already", megabytes(*bytes));
+    let mut text = format!("{} at {}; there already: {unchanged}\n", many(*images, "image"), done.to);
+    let (blobs, mounted) = (many(*blobs, "blob"), many(*mounted, "blob"));
+    let _ = writeln!(text, "moved: {blobs} with {}; {mounted} there or taken over", megabytes(*bytes));
     if traffic.requests > 0 {
         let _ = writeln!(text, "requests at the target: {}", traffic.requests);
     }

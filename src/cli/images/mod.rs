@@ -3,7 +3,9 @@
 
 mod bundle;
 mod copy;
+mod load;
 mod lock;
+mod proof;
 mod reach;
 mod serve;
 
@@ -44,8 +46,16 @@ enum Verb {
         /// Also compare the bundles with this lock.
         #[arg(long, value_name = "FILE", requires = "bundles")]
         lock: Option<Utf8PathBuf>,
+        /// Compare what the lab runs with its lock, in every place that has its images: their own registries, the
+        /// lab's, the bundles, the nodes, running pods.
+        #[arg(long, conflicts_with = "lock")]
+        lab: bool,
+        /// With --lab: ask no registry but the lab's.
+        #[arg(long, requires = "lab")]
+        offline: bool,
     },
     Bundle(bundle::Args),
+    Load(load::Args),
     Lock(lock::Args),
     Mirror(copy::Mirror),
     Plan(copy::Plan),
@@ -57,13 +67,15 @@ impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let recipes = || Recipes::load(folder(self.recipes)?).map_err(Failure::from);
         match self.verb {
+            Verb::Load(args) => args.run(context).await,
             Verb::Lock(args) => args.run(context).await,
             Verb::Mirror(args) => args.run(context).await,
             Verb::Plan(args) => args.run(context).await,
             Verb::Pull(args) => args.run(context).await,
             Verb::Bundle(args) => args.run(context).await,
             Verb::Serve(args) => args.run(context).await,
-            Verb::Verify { bundles, lock } if !bundles.is_empty() => {
+            Verb::Verify { bundles, lab: true, offline, .. } => proof::prove(context, &bundles, offline).await,
+            Verb::Verify { bundles, lock, .. } if !bundles.is_empty() => {
                 bundle::verify(context, &bundles, lock.as_deref()).await
             }
             Verb::Build { parts } => {

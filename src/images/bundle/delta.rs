@@ -25,7 +25,7 @@ impl Base {
     /// What the bundle at `path` holds, or, if the file is a lock, what a bundle of it for `platforms` does.
     ///
     /// # Errors
-    /// As [`Bundle::open`] and [`Base::of_bundle`], or those of reading a lock and [`select`].
+    /// As [`Bundle::open`] and [`Base::of_bundle`], or those of reading a lock and [`select()`].
     pub fn open(path: &Utf8Path, platforms: &[String]) -> Result<Self, Error> {
         let failed = |source| Error::Io { doing: "reading", path: path.to_owned(), source };
         // The mark of a tar, in the middle of its first header.
@@ -40,7 +40,7 @@ impl Base {
     /// What a bundle of `lock` for `platforms` holds.
     ///
     /// # Errors
-    /// As [`select`].
+    /// As [`select()`].
     pub fn of_lock(lock: &Lock, platforms: &[String]) -> Result<Self, Error> {
         let lock = select(lock, platforms)?;
         let entries = lock.images.values().flat_map(|entry| entry.platforms.values());

@@ -96,7 +96,7 @@ pub(super) struct Work<'a> {
 /// Writes a bundle.
 ///
 /// # Errors
-/// Each variant of [`Error`] that is about writing, as a failure; those of the source; an interruption.
+/// Each variant of [`enum@Error`] that is about writing, as a failure; those of the source; an interruption.
 pub async fn write(request: Request<'_>, progress: &Progress, cancel: &CancellationToken) -> Result<Written, Failure> {
     let lock = select(request.lock, request.platforms)?;
     let part = Utf8PathBuf::from(format!("{}.part", request.to));

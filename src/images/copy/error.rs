@@ -9,7 +9,7 @@ use crate::images::digest::Digest;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The source does not have it.
-    #[error("{place} has no {image}{}", digest.map_or_else(String::new, |digest| format!(" with the digest {digest}")))]
+    #[error("{place} has no {image}{}", other(digest.as_ref(), image))]
     Missing {
         /// The image.
         image: String,
@@ -90,6 +90,12 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// The digest that was asked for, unless the image's name has it.
+fn other(digest: Option<&Digest>, image: &str) -> String {
+    let digest = digest.map(Digest::to_string).filter(|digest| !image.ends_with(digest));
+    digest.map_or_else(String::new, |digest| format!(" with the digest {digest}"))
 }
 
 impl From<Error> for Failure {

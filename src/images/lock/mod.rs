@@ -1,4 +1,4 @@
-//! `images.lock`: which bytes every image of a lab is. [`file`] reads and writes it, [`mod@resolve`] finds
+//! `images.lock`: which bytes every image of a lab is. [`mod@file`] reads and writes it, [`mod@resolve`] finds
 //! out what it doesn't say yet, [`mod@check`] compares it with what a lab refers to.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -101,7 +101,7 @@ async fn killed(target: Registry) -> (u64, u64) {
     let words = words(&["mirror", "--to", proxy.address(), "--from", store.dir().as_str()], &images);
     let mut kills = 0;
     for _ in 0..KILLS {
-        let at = proxy.sent() + 1 + rand() % (bytes / 12);
+        let at = proxy.sent() + 1 + rand() % (bytes / 24);
         let ended = run(&dir, &words, || proxy.sent() >= at).await;
         kills += u64::from(!ended);
         // What is shown is whole, always.
@@ -143,7 +143,7 @@ async fn a_pull_that_was_killed_twenty_times_fetches_little_twice() {
     let words = words(&["pull", "--from", proxy.address()], &images);
     let mut kills = 0;
     for _ in 0..KILLS {
-        let at = proxy.received() + 1 + rand() % (bytes / 12);
+        let at = proxy.received() + 1 + rand() % (bytes / 24);
         kills += u64::from(!run(&dir, &words, || proxy.received() >= at).await);
     }
     assert!(run(&dir, &words, || false).await);
