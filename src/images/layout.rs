@@ -160,15 +160,20 @@ impl ImageManifest {
 pub struct ImageIndex {
     /// Always 2.
     pub schema_version: u32,
-    /// Always [`INDEX`].
+    /// Always [`INDEX`]; some tools leave it out.
+    #[serde(default = "index_kind")]
     pub media_type: String,
     /// The images.
     pub manifests: Vec<Descriptor>,
 }
 
+fn index_kind() -> String {
+    INDEX.to_owned()
+}
+
 impl Default for ImageIndex {
     fn default() -> Self {
-        Self { schema_version: 2, media_type: INDEX.to_owned(), manifests: Vec::new() }
+        Self { schema_version: 2, media_type: index_kind(), manifests: Vec::new() }
     }
 }
 
@@ -396,6 +401,12 @@ mod tests {
         let path = Utf8PathBuf::from_path_buf(dir.path().join("images")).expect("UTF-8");
         let layout = Layout::open(path).expect("a new store");
         (dir, layout)
+    }
+
+    #[test]
+    fn an_index_need_not_say_what_it_is() {
+        let index: ImageIndex = serde_json::from_str(r#"{"schemaVersion":2,"manifests":[]}"#).expect("it is one");
+        assert_eq!(index, ImageIndex::default());
     }
 
     #[test]
