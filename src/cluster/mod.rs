@@ -27,6 +27,7 @@ pub mod ready;
 pub mod record;
 pub mod records;
 pub mod registry_container;
+pub mod services;
 
 /// The label with the lab's name on every container and volume that istiolab makes itself.
 pub const LAB_LABEL: &str = "istiolab.dev/lab";

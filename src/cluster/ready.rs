@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bollard::Docker;
+use futures::future::try_join_all;
 use futures::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::{Node as KubeNode, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -19,8 +20,8 @@ use crate::plan::event::Progress;
 /// The name that every cluster's DNS knows.
 const KNOWN_NAME: &str = "kubernetes.default.svc.cluster.local";
 
-/// Waits until all `nodes` are Ready and the cluster's DNS answers a query that is sent from the
-/// first of them to the DNS service's address: the DNS server, its service and kube-proxy all work then.
+/// Waits until all `nodes` are Ready and the cluster's DNS answers a query that is sent from each of
+/// them to the DNS service's address: the DNS server, its service and every kube-proxy work then.
 ///
 /// # Errors
 /// [`Error::Deadline`] with the last state seen, [`Error::Engine`], [`Error::Api`],
@@ -38,8 +39,8 @@ pub async fn wait(
     let names: Vec<&str> = nodes.iter().filter(|node| node.is_kubernetes()).map(|node| node.name.as_str()).collect();
     nodes_ready(client, &names, left(), progress, cancel).await?;
     dns_endpoint(client, left(), progress, cancel).await?;
-    let Some(first) = names.first() else { return Ok(()) };
-    dns_answers(client, docker, first, left(), progress, cancel).await
+    let asked = names.iter().map(|name| dns_answers(client, docker, name, left(), progress, cancel));
+    try_join_all(asked).await.map(drop)
 }
 
 /// Follows a watch until `seen` is satisfied with all objects; `seen` gives the reason if it is not.

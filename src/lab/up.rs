@@ -46,6 +46,7 @@ pub async fn up(
     steps.mesh();
     steps.addons();
     let applications = steps.applications();
+    steps.services(&applications);
     steps.synced(&applications);
     steps.graph.run(1, progress, cancel).await
 }
@@ -154,6 +155,18 @@ impl Steps<'_> {
             last.push(ready);
         }
         last
+    }
+
+    /// Pods are ready before every kube-proxy knows them.
+    fn services(&mut self, applications: &[String]) {
+        let addons = self.work.site.addons.iter().map(|(addon, _)| format!("add-on/{}/ready", addon.name));
+        let mut after: Vec<String> = applications.iter().cloned().chain(addons).collect();
+        after.push("cluster/ready".to_owned());
+        if self.has_mesh() {
+            after.push("mesh/ready".to_owned());
+        }
+        let after: Vec<&str> = after.iter().map(String::as_str).collect();
+        step!(self, "cluster", "services", "waiting until services answer from every node", &after, services());
     }
 
     fn synced(&mut self, applications: &[String]) {

@@ -301,6 +301,16 @@ impl Work {
         Ok(Outcome::Unchanged)
     }
 
+    /// Waits until every node leads to the services; tells those that do not answer.
+    pub(super) async fn services(&self, context: Context) -> Result<Outcome, Failure> {
+        let nodes = self.nodes(&context.cancel).await?;
+        let client = self.api()?.client();
+        for silent in cluster::services::wait(client, &self.docker, &nodes, &context.progress, &context.cancel).await? {
+            context.progress.warn(format!("{silent}."));
+        }
+        Ok(Outcome::Unchanged)
+    }
+
     pub(super) async fn namespaces(&self, context: Context) -> Result<Outcome, Failure> {
         let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
         let object = Object::new(object, "istiolab", 1)
