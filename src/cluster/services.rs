@@ -1,7 +1,7 @@
 //! Whether services answer from every node: kube-proxy on each of them learns of services and their pods by
 //! itself, a moment after everybody else has seen the pods ready.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -18,11 +18,12 @@ use crate::plan::event::Progress;
 
 /// How long one look from a node may take.
 const LOOK: Duration = Duration::from_secs(30);
-/// How long it is waited for services that do not answer: the port may be one that nobody listens on.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it is waited for services that do not answer: nobody may listen there.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Waits until every service that has a ready pod accepts connections from every node, by its cluster address. Returns
-/// those that do not after a while, one line each: that need not be a fault of the cluster.
+/// Waits until every service that has a ready pod accepts connections from every node, by its cluster address and at
+/// least one of its ports, for a node learns of all of them at once. Returns those that do not after a while, one line
+/// each: that need not be a fault of the cluster.
 ///
 /// # Errors
 /// [`Error::Engine`], [`Error::Api`], [`Error::Interrupted`].
@@ -50,18 +51,18 @@ pub async fn wait(
     }
 }
 
-/// A service's address and port, and what to call it.
-type Address = (String, String);
+/// Services as `namespace/name`, each with its places as `address/port`.
+type Services = BTreeMap<String, BTreeSet<String>>;
 
 /// The TCP ports of services with a cluster address and a ready pod.
-async fn addresses(client: &Client) -> Result<BTreeSet<Address>, Error> {
+async fn addresses(client: &Client) -> Result<Services, Error> {
     let listed = |source| Error::Api { doing: "listing services".to_owned(), source: Box::new(source) };
     let all = ListParams::default();
     let slices = Api::<EndpointSlice>::all(client.clone()).list(&all).await.map_err(listed)?;
     let served: BTreeSet<(String, String)> =
         slices.items.iter().filter(|slice| is_ready(slice)).filter_map(of).collect();
     let services = Api::<Service>::all(client.clone()).list(&all).await.map_err(listed)?;
-    let mut found = BTreeSet::new();
+    let mut found = Services::new();
     for service in services.items {
         let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
         let Some(spec) = service.spec.filter(|_| served.contains(&(namespace.clone(), name.clone()))) else { continue };
@@ -69,7 +70,7 @@ async fn addresses(client: &Client) -> Result<BTreeSet<Address>, Error> {
             continue;
         };
         for port in spec.ports.into_iter().flatten().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP") {
-            found.insert((format!("{address}/{}", port.port), format!("{namespace}/{name}:{}", port.port)));
+            found.entry(format!("{namespace}/{name}")).or_default().insert(format!("{address}/{}", port.port));
         }
     }
     Ok(found)
@@ -86,9 +87,9 @@ fn is_ready(slice: &EndpointSlice) -> bool {
     endpoints.any(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true))
 }
 
-/// The services that do not accept a connection from `node`, one line each.
-async fn silent(docker: &Docker, node: &str, addresses: &BTreeSet<Address>) -> Result<Vec<String>, Error> {
-    let places: Vec<&str> = addresses.iter().map(|(place, _)| place.as_str()).collect();
+/// The services that accept no connection from `node`, one line each.
+async fn silent(docker: &Docker, node: &str, services: &Services) -> Result<Vec<String>, Error> {
+    let places: Vec<&str> = services.values().flatten().map(String::as_str).collect();
     // All at once: where no rule is yet, nothing answers at all.
     let script = format!(
         "for a in {}; do (timeout 2 bash -c \"exec 3<>/dev/tcp/$a\" 2>/dev/null || echo $a) & done; wait",
@@ -97,8 +98,8 @@ async fn silent(docker: &Docker, node: &str, addresses: &BTreeSet<Address>) -> R
     let output = nodes::exec(docker, node, &["bash", "-c", &script], LOOK).await?;
     let silent = String::from_utf8_lossy(&output.stdout).into_owned();
     let silent: BTreeSet<&str> = silent.lines().map(str::trim).collect();
-    let named = addresses.iter().filter(|(place, _)| silent.contains(place.as_str()));
-    Ok(named.map(|(_, name)| format!("the service {name} does not answer from the node {node}")).collect())
+    let dumb = services.iter().filter(|(_, places)| places.iter().all(|place| silent.contains(place.as_str())));
+    Ok(dumb.map(|(name, _)| format!("the service {name} does not answer from the node {node}")).collect())
 }
 
 #[cfg(test)]
