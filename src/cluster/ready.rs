@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::nodes::try_exec;
-use super::{Error, Node, dns, pause};
+use super::{Error, Node, dns, pause, services};
 use crate::plan::event::Progress;
 
 /// The name that every cluster's DNS knows.
@@ -141,10 +141,7 @@ async fn dns_endpoint(
     let config = watcher::Config::default().labels("kubernetes.io/service-name=kube-dns");
     let what = "the cluster's DNS did not start";
     follow(api, config, limit, what, progress, cancel, |slices: &BTreeMap<String, EndpointSlice>| {
-        let ready = slices.values().flat_map(|slice| slice.endpoints.iter().flatten()).any(|endpoint| {
-            // No word on readiness counts as ready, says the API.
-            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
-        });
+        let ready = slices.values().any(services::is_ready);
         if ready { Ok(()) } else { Err("no CoreDNS pod is ready".to_owned()) }
     })
     .await

@@ -81,7 +81,8 @@ fn of(slice: &EndpointSlice) -> Option<(String, String)> {
     Some((slice.namespace()?, slice.labels().get("kubernetes.io/service-name")?.clone()))
 }
 
-fn is_ready(slice: &EndpointSlice) -> bool {
+/// Whether a pod of the slice is ready.
+pub(super) fn is_ready(slice: &EndpointSlice) -> bool {
     let mut endpoints = slice.endpoints.iter().flatten();
     // No word on readiness counts as ready, says the API.
     endpoints.any(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true))
