@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio_util::sync::CancellationToken;
+
 use super::site::Site;
 use crate::error::Failure;
 use crate::images::layout::Layout;
@@ -17,11 +19,12 @@ const PLATFORM: &str = "linux/amd64";
 ///
 /// # Errors
 /// Those of [`parts::pack`]: the parts must be there.
-pub fn programs(site: &Site) -> Result<BTreeMap<Reference, Entry>, Failure> {
+pub async fn programs(site: &Site, cancel: &CancellationToken) -> Result<BTreeMap<Reference, Entry>, Failure> {
     let recipes = site.recipes()?;
     let store = Layout::open(site.paths.cache.join("images"))?;
     let mut entries = BTreeMap::new();
-    for (reference, packed) in parts::pack(&recipes, &site.wanted(&recipes)?, &site.paths)? {
+    let packed = parts::pack(&recipes, &site.wanted(&recipes)?, site.fetches(), &site.paths, cancel).await?;
+    for (reference, packed) in packed {
         let Packed { root, name, version, made_of } = packed;
         let manifest = store.manifest(&root.digest)?;
         let platform = Platform { manifest: root.clone(), config: manifest.config, layers: manifest.layers };

@@ -35,17 +35,30 @@ pub async fn found(
     cancel: &CancellationToken,
 ) -> Result<BTreeMap<String, Found>, Error> {
     let layout = Layout::open(paths.cache.join("images"))?;
-    let built = built(recipes, wanted, paths, &layout, cancel).await?;
+    let records = records(recipes, wanted, fetched_first, paths, &layout, cancel).await?;
+    let found = |(name, record): (String, Record)| {
+        (name, Found { built: record.built(&layout, true), made_of: record.made_of, images: record.images })
+    };
+    Ok(records.into_iter().map(found).collect())
+}
+
+/// As [`found`], the records themselves.
+pub(super) async fn records(
+    recipes: &Recipes,
+    wanted: &[String],
+    fetched_first: bool,
+    paths: &Paths,
+    layout: &Layout,
+    cancel: &CancellationToken,
+) -> Result<BTreeMap<String, Record>, Error> {
+    let built = built(recipes, wanted, paths, layout, cancel).await?;
     let mut found = BTreeMap::new();
     for (name, (_, key)) in share::references(recipes, wanted)? {
-        let fetched = Record::find(&paths.cache, &name, &key, &layout);
+        let fetched = Record::find(&paths.cache, &name, &key, layout);
         let built = built.get(name.as_str()).cloned();
         let record = if fetched_first { fetched.or(built) } else { built.or(fetched) };
         if let Some(record) = record {
-            found.insert(
-                name,
-                Found { built: record.built(&layout, true), made_of: record.made_of, images: record.images },
-            );
+            found.insert(name, record);
         }
     }
     Ok(found)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::record::{Built, Record, keep_file};
-use super::{Error, Recipe, Recipes, key};
+use super::{Error, Recipe, Recipes, found, key};
 use crate::error::{Failure, Kind};
 use crate::images::content::Content;
 use crate::images::copy::{Copier, Known, Target, Wanted};
@@ -86,16 +86,23 @@ pub struct Packed {
     pub made_of: Vec<String>,
 }
 
-/// Makes the artifacts of parts that were built, in the store that they are in, under their references.
+/// Makes the artifacts of parts that are there as their recipes say now ([`super::found`]), in the store that they
+/// are in, under their references.
 ///
 /// # Errors
 /// [`Error::Unbuilt`] for a part that is not there, whole; [`Error::Layout`], [`Error::Read`].
-pub fn pack(recipes: &Recipes, wanted: &[String], paths: &Paths) -> Result<BTreeMap<Reference, Packed>, Error> {
+pub async fn pack(
+    recipes: &Recipes,
+    wanted: &[String],
+    fetched_first: bool,
+    paths: &Paths,
+    cancel: &CancellationToken,
+) -> Result<BTreeMap<Reference, Packed>, Error> {
     let layout = Layout::open(paths.cache.join("images"))?;
+    let mut records = found::records(recipes, wanted, fetched_first, paths, &layout, cancel).await?;
     let mut packed = BTreeMap::new();
     for (name, (reference, _)) in references(recipes, wanted)? {
-        let record = Record::last(&paths.cache, &name).filter(|record| record.is_whole(&layout));
-        let record = record.ok_or_else(|| Error::Unbuilt { part: name.clone() })?;
+        let record = records.remove(&name).ok_or_else(|| Error::Unbuilt { part: name.clone() })?;
         let root = artifact(&record, &layout)?;
         packed.insert(reference, Packed { root, name, version: record.version, made_of: record.made_of });
     }

@@ -1,5 +1,6 @@
 //! Builds of small parts that need nothing but a shell.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::images::layout::Layout;
+use crate::images::reference::Reference;
 use crate::paths::Paths;
 use crate::plan::event::Progress;
 
@@ -58,6 +60,10 @@ impl Project {
 
     async fn build(&self) -> Result<Vec<Built>, Failure> {
         build(&self.recipes(), &[], &self.paths(), &Progress::silent(), &self.cancel).await
+    }
+
+    async fn pack(&self, wanted: &[String]) -> Result<BTreeMap<Reference, Packed>, Error> {
+        pack(&self.recipes(), wanted, false, &self.paths(), &self.cancel).await
     }
 
     /// Builds, and says which parts were.
@@ -309,8 +315,8 @@ async fn what_one_machine_built_another_fetches_whole() {
     let project = Project::new();
     let here = project.build().await.expect("they can be built");
     let all = ["above", "below", "beside"].map(str::to_owned);
-    let packed = pack(&project.recipes(), &all, &project.paths()).expect("they are there");
-    assert_eq!(packed, pack(&project.recipes(), &all, &project.paths()).expect("again"), "the same bytes");
+    let packed = project.pack(&all).await.expect("they are there");
+    assert_eq!(packed, project.pack(&all).await.expect("again"), "the same bytes");
     let (_dir, paths) = elsewhere(&project);
 
     let Fetched::All(there) = fetched(&project, &paths, &["above"]).await.expect("fetched") else { panic!("missing") };
@@ -335,18 +341,21 @@ async fn a_changed_recipe_finds_nothing_old() {
     let (_dir, paths) = elsewhere(&project);
     let missing = fetched(&project, &paths, &["above"]).await.expect("asked");
     assert!(matches!(missing, Fetched::Missing(ref parts) if parts.len() == 1), "nothing was packed: {missing:?}");
-    pack(&project.recipes(), &["above".to_owned()], &project.paths()).expect("it is there");
+    project.pack(&["above".to_owned()]).await.expect("it is there");
     // What a part is built from counts, too.
     project.part("below", "", "echo changed >program");
     let missing = fetched(&project, &paths, &["above"]).await.expect("asked");
     assert!(matches!(missing, Fetched::Missing(_)), "{missing:?}");
+    // What was built before the change is not given away as what the recipe makes now.
+    let unbuilt = project.pack(&["above".to_owned()]).await.expect_err("it was not built anew");
+    assert!(matches!(unbuilt, Error::Unbuilt { .. }), "{unbuilt}");
 }
 
 #[tokio::test]
 async fn what_was_changed_on_the_way_is_not_taken() {
     let project = Project::new();
     project.build().await.expect("they can be built");
-    pack(&project.recipes(), &["above".to_owned()], &project.paths()).expect("it is there");
+    project.pack(&["above".to_owned()]).await.expect("it is there");
     let (_dir, paths) = elsewhere(&project);
     fs::write(&project.layers("above")[0], vec![0; 2048]).expect("spoilt");
     let failure = fetched(&project, &paths, &["above"]).await.expect_err("it is damaged");

@@ -34,7 +34,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let lock = whole(context, self.lock.as_deref())?;
+        let lock = whole(context, self.lock.as_deref()).await?;
         let base = self.since.as_deref().map(|path| Base::open(path, &self.platform)).transpose()?;
         let store = Layout::open(context.paths.cache.join("images"))?;
         let source = Supply::new(&lock, store, Arc::new(Upstreams::new(context.access())));
@@ -77,11 +77,11 @@ pub(super) fn locked(context: &Context, path: Option<&Utf8Path>) -> Result<Lock,
 }
 
 /// As [`locked`], with the programs that the lab takes, unless the lock is named.
-pub(super) fn whole(context: &Context, path: Option<&Utf8Path>) -> Result<Lock, Failure> {
+pub(super) async fn whole(context: &Context, path: Option<&Utf8Path>) -> Result<Lock, Failure> {
     let mut lock = locked(context, path)?;
     if path.is_none() {
         let site = Site::open(context.lab()?, &context.paths, context.access())?;
-        lock.images.extend(programs(&site)?);
+        lock.images.extend(programs(&site, &context.cancel).await?);
     }
     Ok(lock)
 }

@@ -108,21 +108,21 @@ struct Done {
 
 impl Mirror {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let ends = self.what.ends(context, Some(&self.to))?;
+        let ends = self.what.ends(context, Some(&self.to)).await?;
         copy(context, ends).await
     }
 }
 
 impl Pull {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let ends = self.what.ends(context, None)?;
+        let ends = self.what.ends(context, None).await?;
         copy(context, ends).await
     }
 }
 
 impl Plan {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Ends { source, target, wanted, upstreams } = self.what.ends(context, self.to.as_deref())?;
+        let Ends { source, target, wanted, upstreams } = self.what.ends(context, self.to.as_deref()).await?;
         let (from, to) = (source.describe(), target.describe());
         let copier = copier(context, source, target)?;
         let work = |progress: Progress| async move {
@@ -149,7 +149,7 @@ impl Selection {
         if files.is_empty() || one_other { Ok(None) } else { Ok(Some(Stack::open(&files)?)) }
     }
 
-    fn ends(self, context: &Context, to: Option<&str>) -> Result<Ends, Failure> {
+    async fn ends(self, context: &Context, to: Option<&str>) -> Result<Ends, Failure> {
         let bundles = self.bundles()?;
         let access = self.reach.access(context);
         let store = Layout::open(context.paths.cache.join("images"))?;
@@ -160,7 +160,7 @@ impl Selection {
             // A bundle says itself what is inside.
             Some(bundles) if self.lock.is_none() => inside(bundles),
             // What is made here is taken along; what comes from elsewhere need not be made.
-            None if mirror.is_some() && self.from.is_empty() => bundle::whole(context, self.lock.as_deref())?,
+            None if mirror.is_some() && self.from.is_empty() => bundle::whole(context, self.lock.as_deref()).await?,
             _ => bundle::locked(context, self.lock.as_deref())?,
         };
         let wanted = if self.images.is_empty() {
