@@ -12,10 +12,10 @@ pub fn dot(graph: &Graph) -> String {
         let label = edge.labels.iter().map(|(unit, rate)| format!("{unit}: {rate}")).collect::<Vec<_>>().join(", ");
         let (source, target) = (id(&edge.source), id(&edge.target));
         // Writing to a text does not fail.
-        drop(writeln!(text, "{} -> {} [label={}];", quoted(&source), quoted(&target), quoted(&label)));
+        let _ = writeln!(text, "{} -> {} [label={}];", quoted(&source), quoted(&target), quoted(&label));
     }
     for node in &graph.nodes {
-        drop(writeln!(text, "{} [label={}];", quoted(&id(node)), quoted(node)));
+        let _ = writeln!(text, "{} [label={}];", quoted(&id(node)), quoted(node));
     }
     text.push_str("}\n");
     text

@@ -34,7 +34,7 @@ pub struct Edge {
 }
 
 fn as_object<S: Serializer>(nodes: &BTreeSet<String>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(nodes.iter().map(|node| (node, BTreeMap::<(), ()>::new())))
+    serializer.collect_map(nodes.iter().map(|node| (node, serde_json::Map::new())))
 }
 
 impl Graph {
@@ -110,7 +110,11 @@ mod tests {
     fn edges(calling: &[Sample], called: &[Sample]) -> Vec<String> {
         let mut graph = Graph::default();
         graph.add("reqs/sec", calling, called);
-        graph.edges.iter().map(|edge| format!("{} -> {} {}", edge.source, edge.target, edge.labels["reqs/sec"])).collect()
+        graph
+            .edges
+            .iter()
+            .map(|edge| format!("{} -> {} {}", edge.source, edge.target, edge.labels["reqs/sec"]))
+            .collect()
     }
 
     #[test]
@@ -141,7 +145,8 @@ mod tests {
     #[test]
     fn nodes_are_named_as_well_as_the_labels_allow() {
         let named = |labels: &[(&str, &str)]| ends(&sample(labels, 1.0));
-        let whole = [("source_app", "front"), ("source_workload", "front-v1"), ("destination_canonical_service", "back")];
+        let whole =
+            [("source_app", "front"), ("source_workload", "front-v1"), ("destination_canonical_service", "back")];
         assert_eq!(named(&whole), ("front (front-v1)".to_owned(), "back".to_owned()));
         let outside = [("destination_workload", "unknown"), ("destination_service", "example.com")];
         assert_eq!(named(&outside), ("unknown".to_owned(), "example.com".to_owned()));

@@ -128,9 +128,10 @@ fn entries(columns_of: &[usize], forward: &[Option<(usize, usize)>]) -> (Vec<Vec
             continue;
         };
         let mut path = vec![Entry::Node(from)];
-        for column in columns_of[from] + 1..columns_of[to] {
+        let passed = columns.iter_mut().enumerate().take(columns_of[to]).skip(columns_of[from] + 1);
+        for (column, entries) in passed {
             let entry = Entry::Passing { edge, column };
-            columns[column].push(entry);
+            entries.push(entry);
             path.push(entry);
         }
         path.push(Entry::Node(to));
@@ -159,7 +160,8 @@ fn order(columns: &mut [Vec<Entry>], paths: &[Vec<Entry>], to_the_right: bool) {
             .map(|(row, entry)| {
                 let others: Vec<f64> =
                     neighbours.get(entry).into_iter().flatten().filter_map(|other| rows.get(other)).copied().collect();
-                let key = if others.is_empty() { number(row) } else { others.iter().sum::<f64>() / number(others.len()) };
+                let key =
+                    if others.is_empty() { number(row) } else { others.iter().sum::<f64>() / number(others.len()) };
                 (key, *entry)
             })
             .collect();

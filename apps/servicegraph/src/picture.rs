@@ -41,17 +41,21 @@ pub fn svg(graph: &Graph) -> String {
             points => (curve(points), middle(points)),
         };
         // Writing to a text does not fail.
-        drop(write!(text, "<path d=\"{line}\" marker-end=\"url(#sg-arrow)\"/>"));
-        drop(write!(labels, "<text class=\"rate\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escaped(&rate(edge))));
+        let _ = write!(text, "<path d=\"{line}\" marker-end=\"url(#sg-arrow)\"/>");
+        let _ = write!(labels, "<text class=\"rate\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escaped(&rate(edge)));
     }
     for (name, place) in names.iter().zip(&places.nodes) {
         let layout::Place { x, y, width } = place;
-        drop(write!(text, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{HEIGHT}\" rx=\"8\"/>"));
+        let _ = write!(text, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{HEIGHT}\" rx=\"8\"/>");
         let (x, y) = (x + width / 2.0, y + HEIGHT / 2.0);
-        drop(write!(text, "<text x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escaped(name)));
+        let _ = write!(text, "<text x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escaped(name));
     }
     if names.is_empty() {
-        text = text.replacen("viewBox=\"0 0 48 48\" width=\"48\" height=\"48\"", "viewBox=\"0 0 360 60\" width=\"360\" height=\"60\"", 1);
+        text = text.replacen(
+            "viewBox=\"0 0 48 48\" width=\"48\" height=\"48\"",
+            "viewBox=\"0 0 360 60\" width=\"360\" height=\"60\"",
+            1,
+        );
         text.push_str("<text x=\"180\" y=\"30\">No traffic in this time.</text>");
     }
     text.push_str(&labels);
@@ -70,7 +74,13 @@ fn rate(edge: &Edge) -> String {
     let short = |(unit, rate): (&String, &String)| {
         let value: f64 = rate.parse().unwrap_or(f64::NAN);
         // A rate of 0.004 is not none.
-        let digits = if value == 0.0 || value >= 100.0 { 0 } else if value >= 0.1 { 2 } else { 4 };
+        let digits = if value == 0.0 || value >= 100.0 {
+            0
+        } else if value >= 0.1 {
+            2
+        } else {
+            4
+        };
         format!("{value:.digits$} {unit}")
     };
     edge.labels.iter().map(short).collect::<Vec<_>>().join(", ")
@@ -87,7 +97,7 @@ fn curve(points: &[(f64, f64)]) -> String {
     for pair in points.windows(2) {
         let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
         let half = f64::midpoint(x0, x1);
-        drop(write!(line, "C{half:.1} {y0:.1} {half:.1} {y1:.1} {x1:.1} {y1:.1}"));
+        let _ = write!(line, "C{half:.1} {y0:.1} {half:.1} {y1:.1} {x1:.1} {y1:.1}");
     }
     line
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use axum::Json;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
-use axum::Json;
 
 use crate::ask::Ask;
 use crate::graph::Graph;
@@ -181,7 +181,10 @@ mod tests {
     #[tokio::test]
     async fn wrong_parameters_and_a_silent_prometheus_are_told_apart() {
         let (status, body) = get("/graph?time_horizon=soon").await;
-        assert_eq!((status, body.as_str()), (400, "time_horizon: `soon` is not a time; write it as 15s, 1m or 1h30m\n"));
+        assert_eq!(
+            (status, body.as_str()),
+            (400, "time_horizon: `soon` is not a time; write it as 15s, 1m or 1h30m\n")
+        );
         let (status, body) = get("/graph?time_horizon=1m").await;
         assert_eq!((status, body.as_str()), (502, "Prometheus at http://p: no\n"));
     }

@@ -38,7 +38,8 @@ pub trait Ask: Clone + Send + Sync + 'static {
 /// # Errors
 /// Prometheus' own words where it refuses; else what is wrong with the answer.
 pub fn vector(body: &[u8]) -> Result<Vec<Sample>, String> {
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| format!("not an answer of Prometheus: {error}"))?;
+    let answer: Answer =
+        serde_json::from_slice(body).map_err(|error| format!("not an answer of Prometheus: {error}"))?;
     let data = match answer {
         Answer { data: Some(data), error: None, .. } => data,
         Answer { error: Some(error), .. } => return Err(error),
