@@ -46,19 +46,24 @@ impl Graph {
             *rates.entry(ends(sample)).or_default() += sample.value;
         }
         let told: BTreeSet<_> = rates.keys().cloned().collect();
-        let mut heard: BTreeMap<String, f64> = BTreeMap::new();
+        // Of each called side: all calls, and those without a caller's name that came in plain text.
+        let mut heard: BTreeMap<String, (f64, f64)> = BTreeMap::new();
         for sample in called {
             let (source, target) = ends(sample);
-            *heard.entry(target.clone()).or_default() += sample.value;
-            // Of calls without a name it is only known how many there were in all.
+            let (all, plain) = heard.entry(target.clone()).or_default();
+            *all += sample.value;
+            // Who speaks mutual TLS has a proxy, and that proxy tells of the call.
+            if source == UNKNOWN && sample.label("connection_security_policy") != "mutual_tls" {
+                *plain += sample.value;
+            }
             if source != UNKNOWN && !told.contains(&(source.clone(), target.clone())) {
                 *rates.entry((source, target)).or_default() += sample.value;
             }
         }
-        for (target, all) in heard {
+        for (target, (all, plain)) in heard {
             let mut named = rates.iter().filter(|((_, to), _)| *to == target).peekable();
             let nobody = named.peek().is_none();
-            let outside = all - named.map(|(_, rate)| rate).sum::<f64>();
+            let outside = plain.min(all - named.map(|(_, rate)| rate).sum::<f64>());
             if nobody || outside > all * SLACK {
                 rates.insert((UNKNOWN.to_owned(), target), outside);
             }
@@ -134,6 +139,13 @@ mod tests {
         assert_eq!(edges(&calling, &[call("unknown", "b", 3.05)]), ["a -> b 2.000000", "c -> b 1.000000"]);
         let with_outside = edges(&calling, &[call("unknown", "b", 4.0)]);
         assert_eq!(with_outside, ["a -> b 2.000000", "c -> b 1.000000", "unknown -> b 1.000000"]);
+    }
+
+    #[test]
+    fn who_speaks_mutual_tls_is_not_outside() {
+        let mut called = call("unknown", "b", 4.0);
+        called.labels.insert("connection_security_policy".to_owned(), "mutual_tls".to_owned());
+        assert_eq!(edges(&[call("a", "b", 2.0)], &[called]), ["a -> b 2.000000"]);
     }
 
     #[test]

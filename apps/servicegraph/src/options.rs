@@ -105,6 +105,7 @@ impl Options {
             "destination_app",
             "destination_canonical_service",
             "destination_service",
+            "connection_security_policy",
         ];
         let rate = format!("sum(rate({{{matchers}}}[{}])) by ({})", self.window(), by.join(", "));
         if self.filter_empty { format!("{rate} > 0") } else { rate }
@@ -163,7 +164,7 @@ mod tests {
             "sum(rate({__name__=~\"istio_requests_total\",reporter=\"source\",\
              source_workload=\"a\\\"} or vector(1) #\\\\\",destination_workload_namespace=\"demo\"}[1m])) by \
              (source_workload, source_app, source_canonical_service, destination_workload, destination_app, \
-             destination_canonical_service, destination_service) > 0"
+             destination_canonical_service, destination_service, connection_security_policy) > 0"
         );
     }
 
