@@ -1,5 +1,6 @@
 //! What the user and other programs read about a run: consumers of one stream of events.
 
+mod html;
 mod json;
 mod junit;
 mod style;
@@ -95,6 +96,7 @@ fn write(files: &[Target], tally: &Tally) -> Result<(), Failure> {
     files.iter().try_for_each(|target| {
         let text = match target.format {
             Format::Json => json::render(tally),
+            Format::Html => html::render(tally),
             Format::Junit => junit::render(tally)?,
         };
         target.write(&text)

@@ -214,6 +214,7 @@ fn json() {
       "images": {
         "istiolab.local/demo:0.1.0": "sha256:abc"
       },
+      "mesh": null,
       "phases": [
         {
           "name": "cluster",
@@ -385,4 +386,31 @@ async fn a_report_that_cant_be_written_fails_the_run() {
     let sinks = Sinks { terminal: None, files, lab: None };
     let failure = around(sinks, |_| async { Ok(()) }).await.expect_err("it can't be written");
     assert!(failure.to_string().contains("writing the report /proc/no/run.json"), "{failure}");
+}
+
+#[test]
+fn the_page_tells_what_failed_and_lets_nothing_break_out() {
+    let page = html::render(&tally(&events()));
+    for part in ["<!DOCTYPE html>", "What to look at", "Where the time went", "istiolab.local/demo:0.1.0", "sha256:abc"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    let mut told = tally(&events());
+    told.scenarios[0].name = "<script>alert(1)</script>".to_owned();
+    let page = html::render(&told);
+    assert!(!page.contains("<script>alert") && page.contains("&lt;script&gt;alert(1)"));
+}
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere() {
+    let page = html::render(&tally(&events()));
+    assert!(!page.contains("src=") && !page.contains("href=\"http") && !page.contains("url("), "{page}");
+}
+
+#[test]
+fn a_page_that_was_cut_off_says_so() {
+    let mut events = events();
+    events.retain(|event| !matches!(event.what, What::Ended { .. }));
+    let page = html::render(&tally(&events));
+    assert!(page.contains("Not finished") && page.contains("The run was cut off"));
 }

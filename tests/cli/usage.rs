@@ -51,7 +51,7 @@ fn help_names_every_verb_and_exit_code() {
               [default: text]
 
           --report <FORMAT=PATH>
-              Report files to write: junit=PATH, json=PATH
+              Report files to write: junit=PATH, json=PATH, html=PATH
 
           --color <WHEN>
               When to use colours
