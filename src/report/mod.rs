@@ -3,6 +3,7 @@
 mod html;
 mod json;
 mod junit;
+mod messages;
 mod style;
 mod tally;
 pub mod target;
@@ -97,6 +98,7 @@ fn write(files: &[Target], tally: &Tally) -> Result<(), Failure> {
         let text = match target.format {
             Format::Json => json::render(tally),
             Format::Html => html::render(tally),
+            Format::Messages => messages::render(tally),
             Format::Junit => junit::render(tally)?,
         };
         target.write(&text)

@@ -414,3 +414,25 @@ fn a_page_that_was_cut_off_says_so() {
     let page = html::render(&tally(&events));
     assert!(page.contains("Not finished") && page.contains("The run was cut off"));
 }
+
+#[test]
+fn messages_lead_from_each_step_to_its_scenario() {
+    let mut told = tally(&events());
+    told.scenarios[0].steps = vec![crate::verify::record::Step {
+        keyword: "Then".to_owned(),
+        text: "it works".to_owned(),
+        line: 8,
+        status: Status::Failed,
+        error: Some("it does not".to_owned()),
+        ..crate::verify::record::Step::default()
+    }];
+    let lines: Vec<serde_json::Value> =
+        messages::render(&told).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |kind: &str| lines.iter().filter_map(|line| line.get(kind)).collect::<Vec<_>>();
+    let (pickles, cases, finished) = (of("pickle"), of("testCase"), of("testStepFinished"));
+    assert_eq!((pickles.len(), cases.len()), (told.scenarios.len(), told.scenarios.len()));
+    assert_eq!(cases[0]["testSteps"][0]["pickleStepId"], pickles[0]["steps"][0]["id"]);
+    assert_eq!(finished[0]["testStepId"], cases[0]["testSteps"][0]["id"]);
+    assert_eq!(finished[0]["testStepResult"]["message"], "it does not");
+    assert_eq!(of("testRunFinished")[0]["success"], false);
+}
