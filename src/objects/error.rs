@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::conflict::Clash;
+use super::immutable::Fixed;
 use super::object::ObjectRef;
 use crate::error::{Failure, Kind};
 
@@ -100,6 +101,34 @@ pub enum Error {
         /// The fields and their managers.
         clashes: Vec<Clash>,
     },
+    /// What an object says that it comes after can't be understood or is not there.
+    #[error("{origin}: {object}: `{annotation}`: {reason}", annotation = super::depends::ANNOTATION)]
+    DependsOn {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Objects wait for each other.
+    #[error("objects wait for each other:{}", round(.objects))]
+    Cycle {
+        /// The objects with their files and lines, each waiting for the next and the last for the first.
+        objects: Vec<(ObjectRef, String)>,
+    },
+    /// Fields that differ can't be changed in place.
+    #[error("{origin}: {object} can't be changed in place:{}", bullets(.fields))]
+    Immutable {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// The fields, with what the server says of them.
+        fields: Vec<Fixed>,
+        /// Whether the object is of the set that is applied, so that it may be replaced.
+        ours: bool,
+    },
     /// The API server or an admission webhook refuses the object.
     #[error("{origin}: {object} is refused: {message}")]
     Refused {
@@ -191,8 +220,10 @@ impl Error {
             | Self::Duplicate { .. }
             | Self::MissingCrd { .. }
             | Self::Version { .. }
+            | Self::DependsOn { .. }
+            | Self::Cycle { .. }
             | Self::Refused { .. } => Kind::BadInput,
-            Self::Owned { .. } | Self::Tooling { .. } | Self::Conflict { .. } => Kind::Refused,
+            Self::Owned { .. } | Self::Tooling { .. } | Self::Conflict { .. } | Self::Immutable { .. } => Kind::Refused,
             Self::Api { source, .. } => match source.as_ref() {
                 kube::Error::Api(_) => Kind::Unexpected,
                 _ => Kind::Unavailable,
@@ -215,6 +246,20 @@ impl Error {
             Self::Conflict { .. } => Some(
                 "Leave these fields out of the file, or let their manager give them up \
                  (kubectl apply --server-side --force-conflicts takes them over)."
+                    .to_owned(),
+            ),
+            Self::Cycle { .. } => Some(
+                "Take one of them out of the others' way: an annotation `config.kubernetes.io/depends-on`, or the \
+                 namespace or definition that it needs."
+                    .to_owned(),
+            ),
+            Self::Immutable { object, ours: true, .. } => Some(format!(
+                "With --recreate it is deleted and made anew; lost is then {}.",
+                super::immutable::lost(&object.kind)
+            )),
+            Self::Immutable { ours: false, .. } => Some(
+                "It was not made by this lab, which therefore does not delete it: give yours another name, or delete \
+                 it yourself."
                     .to_owned(),
             ),
             Self::Failed { cause, .. } if cause.contains("ImagePull") || cause.contains("ErrImage") => Some(
@@ -266,6 +311,14 @@ fn lines(problems: &[Problem]) -> String {
 
 fn bullets<T: fmt::Display>(items: &[T]) -> String {
     items.iter().fold(String::new(), |text, item| text + "\n  - " + &item.to_string().replace('\n', "\n    "))
+}
+
+fn round(objects: &[(ObjectRef, String)]) -> String {
+    let last = objects.len().saturating_sub(1);
+    let lines = objects.iter().enumerate().map(|(index, (object, origin))| {
+        format!("\n  - {object} ({origin}) waits for{}", if index == last { " the first" } else { "" })
+    });
+    lines.collect()
 }
 
 fn states(items: &[(ObjectRef, String)]) -> String {

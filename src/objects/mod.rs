@@ -8,25 +8,36 @@ mod apply;
 mod conflict;
 mod definitions;
 mod delete;
+mod depends;
+mod diff;
 mod drift;
 mod error;
+mod execute;
+mod graph;
+mod immutable;
 mod inventory;
 mod load;
+mod needs;
 mod object;
 mod order;
+mod planned;
 pub mod ready;
 pub(crate) mod request;
 mod resolve;
+mod send;
 mod set;
 
 pub use api::{Api, Served};
 pub use apply::{Applied, Conflicts, Options, apply};
 pub use conflict::Clash;
 pub use delete::{Deleted, delete_set};
+pub use diff::Change;
 pub use error::{Error, Problem};
+pub use immutable::Fixed;
 pub use load::{load, parse};
 pub use object::{Object, ObjectRef};
 pub use order::Phase;
+pub use planned::{Expected, Intent, Item, Planned, plan};
 pub use set::{PART_OF, SetName};
 
 /// The field manager of every server-side apply.

@@ -11,7 +11,7 @@ use super::api::{self, Api, Served};
 use super::error::Error;
 use super::inventory::Identity;
 use super::object::{Object, ObjectRef};
-use super::order::Phase;
+use super::order::{self, Phase};
 
 /// An object that is to be applied.
 #[derive(Clone, Debug)]
@@ -30,11 +30,27 @@ pub(super) struct Member {
     pub(super) phase: Phase,
 }
 
-/// A custom resource definition among the objects.
+/// A custom resource definition among objects.
+#[derive(Clone, Debug)]
 struct Definition {
     plural: String,
     namespaced: bool,
     versions: Vec<String>,
+}
+
+/// The kinds that objects define, by group and kind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Definitions(HashMap<(String, String), Definition>);
+
+/// What is known of kinds, besides what the objects themselves define.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kinds<'a> {
+    /// The cluster; `None` if there is none yet. Then Kubernetes' own kinds are taken as they are written.
+    pub(super) api: Option<&'a Api>,
+    /// What other sets define that are applied before this one.
+    pub(super) expected: &'a Definitions,
+    /// Whether there are such sets whose objects are not known: then every kind may be defined by one.
+    pub(super) any: bool,
 }
 
 /// Resolves objects: kind, namespace, phase, content.
@@ -43,16 +59,16 @@ struct Definition {
 /// Objects that are there twice, custom resources without a definition, versions that nobody
 /// serves: all of them at once.
 pub(super) async fn resolve(
-    api: &Api,
+    kinds: Kinds<'_>,
     objects: &[Object],
     default_namespace: Option<&str>,
 ) -> Result<Vec<Member>, Error> {
-    let definitions = definitions(objects);
-    let mut members: Vec<Member> = Vec::new();
+    let definitions = Definitions::of(objects);
+    let mut members: Vec<Member> = Vec::with_capacity(objects.len());
     let mut seen: HashMap<Identity, String> = HashMap::new();
     let mut errors = Vec::new();
     for object in objects {
-        let (served, listable) = match find(api, object, &definitions).await {
+        let (served, listable) = match find(kinds, object, &definitions).await {
             Ok(found) => found,
             Err(error @ Error::Api { .. }) => return Err(error),
             Err(error) => {
@@ -72,62 +88,89 @@ pub(super) async fn resolve(
     Error::from_many(errors).map_or(Ok(members), Err)
 }
 
-async fn find(
-    api: &Api,
-    object: &Object,
-    definitions: &HashMap<(String, String), Definition>,
-) -> Result<(Served, bool), Error> {
+async fn find(kinds: Kinds<'_>, object: &Object, definitions: &Definitions) -> Result<(Served, bool), Error> {
     let (group, version, kind) = (object.group(), object.version(), object.kind());
-    let definition = definitions.get(&(group.to_owned(), kind.to_owned()));
     // A definition among the objects decides; the cluster may hold an older one of the same name.
-    if let Some(definition) = definition {
-        if !definition.versions.iter().any(|known| known == version) {
-            return Err(Error::Version {
-                object: object.reference().into(),
-                origin: object.origin(),
-                served: definition.versions.iter().map(|version| format!("{group}/{version}")).collect(),
-            });
-        }
-        let (discovery, _) = api.discovery().await?;
-        let listable = api::find(&discovery, group, version, kind);
-        let gvk = GroupVersionKind::gvk(group, version, kind);
-        let resource = ApiResource::from_gvk_with_plural(&gvk, &definition.plural);
-        let defined = Served { resource, namespaced: definition.namespaced };
-        return Ok((defined, listable.is_some()));
+    if let Some(defined) = definitions.served(object) {
+        let listable = match kinds.api {
+            Some(api) => api::find(&*api.discovery().await?.0, group, version, kind).is_some(),
+            None => false,
+        };
+        return Ok((defined?, listable));
     }
+    let Some(api) = kinds.api else { return unseen(kinds, object) };
     if let Some(served) = api.served(group, version, kind).await? {
         return Ok((served, true));
     }
+    if let Some(defined) = kinds.expected.served(object) {
+        return Ok((defined?, false));
+    }
     let (discovery, _) = api.discovery().await?;
     let served = api::versions(&discovery, group, kind);
-    if served.is_empty() {
-        Err(Error::MissingCrd { object: object.reference().into(), origin: object.origin() })
-    } else {
-        Err(Error::Version { object: object.reference().into(), origin: object.origin(), served })
+    if !served.is_empty() {
+        return Err(Error::Version { object: object.reference().into(), origin: object.origin(), served });
     }
+    unseen(kinds, object)
 }
 
-fn definitions(objects: &[Object]) -> HashMap<(String, String), Definition> {
-    let mut found = HashMap::new();
-    for object in objects {
-        if Phase::of(object.group(), object.kind()) != Phase::Definitions {
-            continue;
-        }
-        let spec = &object.document["spec"];
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let versions = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let definition = Definition {
-            plural: text(&spec["names"]["plural"]),
-            namespaced: spec["scope"] == "Namespaced",
-            versions: versions
-                .iter()
-                .filter(|version| version["served"] == true)
-                .map(|version| text(&version["name"]))
-                .collect(),
-        };
-        found.insert((text(&spec["group"]), text(&spec["names"]["kind"])), definition);
+/// A kind that no cluster serves, because there is none or because a set before this one may bring it.
+fn unseen(kinds: Kinds<'_>, object: &Object) -> Result<(Served, bool), Error> {
+    if let Some(defined) = kinds.expected.served(object) {
+        return Ok((defined?, false));
     }
-    found
+    let built_in = kinds.api.is_none() && Phase::of(object.group(), object.kind()).is_built_in();
+    if !built_in && !kinds.any {
+        return Err(Error::MissingCrd { object: object.reference().into(), origin: object.origin() });
+    }
+    let gvk = GroupVersionKind::gvk(object.group(), object.version(), object.kind());
+    let namespaced = if built_in { !order::is_cluster_wide(object.kind()) } else { object.namespace().is_some() };
+    Ok((Served { resource: ApiResource::from_gvk(&gvk), namespaced }, false))
+}
+
+impl Definitions {
+    pub(super) fn of(objects: &[Object]) -> Self {
+        let mut found = Self::default();
+        found.add(objects);
+        found
+    }
+
+    /// Adds what more objects define.
+    pub(super) fn add(&mut self, objects: &[Object]) {
+        for object in objects {
+            if Phase::of(object.group(), object.kind()) != Phase::Definitions {
+                continue;
+            }
+            let spec = &object.document["spec"];
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let versions = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let definition = Definition {
+                plural: text(&spec["names"]["plural"]),
+                namespaced: spec["scope"] == "Namespaced",
+                versions: versions
+                    .iter()
+                    .filter(|version| version["served"] == true)
+                    .map(|version| text(&version["name"]))
+                    .collect(),
+            };
+            self.0.insert((text(&spec["group"]), text(&spec["names"]["kind"])), definition);
+        }
+    }
+
+    /// How an object's kind will be served by its definition, if there is one; an error if not in its version.
+    fn served(&self, object: &Object) -> Option<Result<Served, Error>> {
+        let (group, version, kind) = (object.group(), object.version(), object.kind());
+        let definition = self.0.get(&(group.to_owned(), kind.to_owned()))?;
+        if !definition.versions.iter().any(|known| known == version) {
+            return Some(Err(Error::Version {
+                object: object.reference().into(),
+                origin: object.origin(),
+                served: definition.versions.iter().map(|version| format!("{group}/{version}")).collect(),
+            }));
+        }
+        let gvk = GroupVersionKind::gvk(group, version, kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, &definition.plural);
+        Some(Ok(Served { resource, namespaced: definition.namespaced }))
+    }
 }
 
 fn member(object: &Object, served: Served, listable: bool, default_namespace: &str) -> Member {
@@ -211,10 +254,25 @@ fn canonical(value: &Value, into: &mut String) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// The objects of a text, resolved without a cluster.
+    pub(in super::super) fn members(text: &str) -> Vec<Member> {
+        let objects = super::super::load::parse(text, "test.yaml").expect("objects");
+        let kinds = Kinds { api: None, expected: &Definitions::default(), any: false };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(resolve(kinds, &objects, None)).expect("they are resolved")
+    }
+
+    #[test]
+    fn without_a_cluster_scopes_are_known_all_the_same() {
+        let text = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: a}}\n---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: b}}\n";
+        let shown: Vec<_> = members(text).iter().map(|member| (member.reference.to_string(), member.listable)).collect();
+        assert_eq!(shown, [("ClusterRole a".to_owned(), false), ("Deployment default/b".to_owned(), false)]);
+    }
 
     #[test]
     fn the_order_of_fields_does_not_matter_but_that_of_items_does() {
