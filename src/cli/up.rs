@@ -28,7 +28,8 @@ pub(super) struct Args {
 /// How a lab is made; shared with `run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Making {
-    /// Replace the cluster if it was made differently or lost nodes; all that is in it is lost
+    /// Replace what can't be changed in place: the cluster, if it was made differently or lost nodes, with all
+    /// that is in it; the lab's objects, if fields differ that can't be changed
     #[arg(long)]
     recreate: bool,
     /// Fetch nothing: what is not here or in a bundle is refused, and nodes that ask others than the lab's

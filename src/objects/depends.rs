@@ -42,7 +42,9 @@ mod tests {
 
     #[test]
     fn references_are_read_as_cli_utils_writes_them() {
-        let read = parse("apps/namespaces/demo/Deployment/web, /namespaces/demo/ConfigMap/a,rbac.authorization.k8s.io/ClusterRole/r,/Namespace/n");
+        let read = parse(
+            "apps/namespaces/demo/Deployment/web, /namespaces/demo/ConfigMap/a,rbac.authorization.k8s.io/ClusterRole/r,/Namespace/n",
+        );
         let shown: Vec<_> = read
             .expect("references")
             .iter()
@@ -50,13 +52,19 @@ mod tests {
             .collect();
         assert_eq!(
             shown,
-            ["Deployment.apps demo/web", "ConfigMap demo/a", "ClusterRole.rbac.authorization.k8s.io -/r", "Namespace -/n"]
+            [
+                "Deployment.apps demo/web",
+                "ConfigMap demo/a",
+                "ClusterRole.rbac.authorization.k8s.io -/r",
+                "Namespace -/n"
+            ]
         );
     }
 
     #[test]
     fn what_is_no_reference_is_told() {
-        for text in ["", "web", "Deployment/web", "apps/namespace/demo/Deployment/web", "/namespaces//Service/x", "//x"] {
+        for text in ["", "web", "Deployment/web", "apps/namespace/demo/Deployment/web", "/namespaces//Service/x", "//x"]
+        {
             assert!(parse(text).is_err_and(|why| why.contains("is no reference")), "{text}");
         }
     }

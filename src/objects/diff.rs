@@ -70,7 +70,8 @@ impl Changes {
             _ => {
                 for key in keys {
                     let step = Step::new(key);
-                    let (live, result) = (live.and_then(|value| step.of(value)), result.and_then(|value| step.of(value)));
+                    let (live, result) =
+                        (live.and_then(|value| step.of(value)), result.and_then(|value| step.of(value)));
                     self.owned(step.path(&path), live, result, &trees.map(|tree| &tree[key.as_str()]));
                 }
             }
@@ -169,7 +170,9 @@ impl<'a> Step<'a> {
         match self {
             Self::Field(name) => value.get(name),
             Self::Item(keys) => {
-                let fits = |item: &&Value| keys.as_object().is_some_and(|keys| keys.iter().all(|(name, key)| item[name] == *key));
+                let fits = |item: &&Value| {
+                    keys.as_object().is_some_and(|keys| keys.iter().all(|(name, key)| item[name] == *key))
+                };
                 value.as_array()?.iter().find(fits)
             }
             Self::Value(wanted) => value.as_array()?.iter().find(|item| *item == wanted),
@@ -250,7 +253,10 @@ mod tests {
 
     fn shown(changes: &[Change]) -> Vec<String> {
         let text = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
-        changes.iter().map(|change| format!("{} {} > {}", change.field, text(&change.before), text(&change.after))).collect()
+        changes
+            .iter()
+            .map(|change| format!("{} {} > {}", change.field, text(&change.before), text(&change.after)))
+            .collect()
     }
 
     #[test]
@@ -312,6 +318,9 @@ mod tests {
             json!({"metadata": {"annotations": {APPLIED_HASH: hash, "a.b/c": value},
                 "managedFields": [{"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": tree}]}})
         };
-        assert_eq!(shown(&fields(&object("1", "x"), &object("2", "y"))), [".metadata.annotations[\"a.b/c\"] \"x\" > \"y\""]);
+        assert_eq!(
+            shown(&fields(&object("1", "x"), &object("2", "y"))),
+            [".metadata.annotations[\"a.b/c\"] \"x\" > \"y\""]
+        );
     }
 }

@@ -211,7 +211,9 @@ impl Error {
         }
     }
 
-    fn kind(&self) -> Kind {
+    /// The kind of failure that it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
         match self {
             Self::Read(_)
             | Self::Empty(_)
@@ -235,7 +237,9 @@ impl Error {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    /// What the user may do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::MissingCrd { object, .. } => Some(format!(
                 "Add the definition of {} to the objects, or install what brings it first.",

@@ -173,10 +173,8 @@ impl<'a> Run<'a> {
     }
 
     fn failed(&mut self, error: Error) {
-        self.stopped |= matches!(
-            error,
-            Error::Cancelled | Error::Api { .. } | Error::Deadline { .. } | Error::NotReady { .. }
-        );
+        self.stopped |=
+            matches!(error, Error::Cancelled | Error::Api { .. } | Error::Deadline { .. } | Error::NotReady { .. });
         if self.stopped {
             self.unserved = Unserved::default();
         }
@@ -189,7 +187,10 @@ impl<'a> Run<'a> {
         let done = applied.created.len() + applied.changed.len() + applied.replaced.len() + applied.unchanged.len();
         let left = self.members.len().saturating_sub(done + 1);
         if left > 0 && !matches!(error, Error::Cancelled) {
-            self.sender.limit.progress.detail(format!("{done} objects are as they should be, {left} more were not applied"));
+            self.sender
+                .limit
+                .progress
+                .detail(format!("{done} objects are as they should be, {left} more were not applied"));
         }
         Err(error)
     }

@@ -137,16 +137,20 @@ impl Graph {
 
     /// The objects that wait for this point without another object between them.
     pub(super) fn followers(&self, point: Point) -> impl Iterator<Item = usize> {
-        self.needs.iter().filter(move |need| match point {
-            Point::Applied(_) | Point::Gate => false,
-            Point::Served(index) => need.until == Until::Served && need.whom == index,
-            Point::Ready(index) => need.until == Until::Ready && need.whom == index,
-        }).map(|need| need.who)
+        self.needs
+            .iter()
+            .filter(move |need| match point {
+                Point::Applied(_) | Point::Gate => false,
+                Point::Served(index) => need.until == Until::Served && need.whom == index,
+                Point::Ready(index) => need.until == Until::Ready && need.whom == index,
+            })
+            .map(|need| need.who)
     }
 
     /// Begins to go through the graph.
     pub(super) fn walk(&self) -> Walk<'_> {
-        let mut walk = Walk { graph: self, waits: self.waits.clone(), objects: BinaryHeap::new(), others: VecDeque::new() };
+        let mut walk =
+            Walk { graph: self, waits: self.waits.clone(), objects: BinaryHeap::new(), others: VecDeque::new() };
         (0..self.points.len()).filter(|&index| self.waits[index] == 0).for_each(|index| walk.free(index));
         walk
     }

@@ -59,8 +59,9 @@ fn reason(line: &str) -> String {
     text.trim_end_matches('.').to_owned()
 }
 
-/// What is gone for good when an object is deleted and made anew.
-pub(super) fn lost(kind: &str) -> &'static str {
+/// What is gone when an object of a kind is deleted and made anew.
+#[must_use]
+pub fn lost(kind: &str) -> &'static str {
     match kind {
         "CustomResourceDefinition" => "every object of the kind that it defines, whoever made it",
         "PersistentVolumeClaim" => "what is on its volume, unless the volume's reclaim policy keeps it",
@@ -83,7 +84,8 @@ mod tests {
     use super::*;
 
     fn status(causes: &Value) -> Status {
-        serde_json::from_value(json!({"code": 422, "reason": "Invalid", "details": {"causes": causes}})).expect("a status")
+        serde_json::from_value(json!({"code": 422, "reason": "Invalid", "details": {"causes": causes}}))
+            .expect("a status")
     }
 
     fn cause(reason: &str, message: &str, field: &str) -> Value {
@@ -96,7 +98,11 @@ mod tests {
             fixed(&status(&json!([cause(reason, message, field)]))).map(|all| all[0].to_string())
         };
         assert_eq!(
-            said("FieldValueInvalid", "Invalid value: {\"matchLabels\":{\"a\":\"b\"}}: field is immutable", "spec.selector"),
+            said(
+                "FieldValueInvalid",
+                "Invalid value: {\"matchLabels\":{\"a\":\"b\"}}: field is immutable",
+                "spec.selector"
+            ),
             Some("`.spec.selector`: field is immutable".to_owned())
         );
         assert_eq!(
@@ -104,11 +110,18 @@ mod tests {
             Some("`.provisioner`: updates to provisioner are forbidden".to_owned())
         );
         assert_eq!(
-            said("FieldValueForbidden", "Forbidden: spec is immutable after creation except resources.requests\n  core.PersistentVolumeClaimSpec{", "spec"),
+            said(
+                "FieldValueForbidden",
+                "Forbidden: spec is immutable after creation except resources.requests\n  core.PersistentVolumeClaimSpec{",
+                "spec"
+            ),
             Some("`.spec`: spec is immutable after creation except resources.requests".to_owned())
         );
         assert_eq!(said("FieldValueRequired", "Required value", "spec.selector"), None);
-        assert_eq!(said("FieldValueInvalid", "Invalid value: -1: must be greater than or equal to 0", "spec.replicas"), None);
+        assert_eq!(
+            said("FieldValueInvalid", "Invalid value: -1: must be greater than or equal to 0", "spec.replicas"),
+            None
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use conflict::Clash;
 pub use delete::{Deleted, delete_set};
 pub use diff::Change;
 pub use error::{Error, Problem};
-pub use immutable::Fixed;
+pub use immutable::{Fixed, lost};
 pub use load::{load, parse};
 pub use object::{Object, ObjectRef};
 pub use order::Phase;

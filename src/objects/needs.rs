@@ -42,13 +42,17 @@ pub(super) fn of(members: &[Member]) -> Result<Vec<Need>, Error> {
     let mut errors = Vec::new();
     for (who, member) in members.iter().enumerate() {
         let mut add = |whom: usize, until: Until| needs.push(Need { who, whom, until });
-        if let Some(namespace) = member.reference.namespace.as_deref().and_then(|name| set.find("", "Namespace", None, name)) {
+        if let Some(namespace) =
+            member.reference.namespace.as_deref().and_then(|name| set.find("", "Namespace", None, name))
+        {
             add(namespace, Until::Applied);
         }
         if let Some(&definition) = set.definitions.get(&member.identity.kind) {
             add(definition, Until::Served);
         }
-        if let Some(account) = token_of(member).and_then(|name| set.find("", "ServiceAccount", member.reference.namespace.as_deref(), name)) {
+        if let Some(account) = token_of(member)
+            .and_then(|name| set.find("", "ServiceAccount", member.reference.namespace.as_deref(), name))
+        {
             add(account, Until::Applied);
         }
         for served in servers(&member.document) {
@@ -75,7 +79,10 @@ pub(super) fn of(members: &[Member]) -> Result<Vec<Need>, Error> {
     match cycle(members.len(), &needs) {
         None => Ok(needs),
         Some(cycle) => Err(Error::Cycle {
-            objects: cycle.into_iter().map(|index| (members[index].reference.clone(), members[index].origin.clone())).collect(),
+            objects: cycle
+                .into_iter()
+                .map(|index| (members[index].reference.clone(), members[index].origin.clone()))
+                .collect(),
         }),
     }
 }
@@ -140,7 +147,8 @@ pub(super) fn is_definition(object: &ObjectRef) -> bool {
 /// The account whose token a secret is to hold; the token's controller deletes the secret if the
 /// account is not there.
 fn token_of(member: &Member) -> Option<&str> {
-    let is_token = member.reference.kind == "Secret" && member.document["type"] == "kubernetes.io/service-account-token";
+    let is_token =
+        member.reference.kind == "Secret" && member.document["type"] == "kubernetes.io/service-account-token";
     let name = &member.document["metadata"]["annotations"]["kubernetes.io/service-account.name"];
     is_token.then(|| name.as_str()).flatten()
 }
@@ -187,11 +195,16 @@ fn declared(member: &Member, set: &Set<'_>) -> Result<Vec<usize>, Error> {
         reason,
     };
     let found = depends::parse(text).map_err(error)?.into_iter().map(|identity| match set.identities.get(&identity) {
-        Some(&index) if set.members[index].identity == member.identity => Err(error("it names the object itself".to_owned())),
+        Some(&index) if set.members[index].identity == member.identity => {
+            Err(error("it names the object itself".to_owned()))
+        }
         Some(&index) => Ok(index),
         None => {
             let place = identity.namespace.map(|namespace| namespace + "/").unwrap_or_default();
-            Err(error(format!("there is no {} {place}{} among the objects that it is applied with", identity.kind, identity.name)))
+            Err(error(format!(
+                "there is no {} {place}{} among the objects that it is applied with",
+                identity.kind, identity.name
+            )))
         }
     });
     found.collect()

@@ -254,9 +254,7 @@ impl Trying<'_> {
     async fn as_the_file_says(&self, member: &Member, live: Option<&Live>) -> Result<Intent, Error> {
         Ok(match live {
             None => Intent::Create,
-            Some(live) => {
-                Intent::Change(masked(member, diff::declared(&self.whole(live).await?, &member.document)))
-            }
+            Some(live) => Intent::Change(masked(member, diff::declared(&self.whole(live).await?, &member.document))),
         })
     }
 

@@ -270,7 +270,8 @@ pub(super) mod tests {
     #[test]
     fn without_a_cluster_scopes_are_known_all_the_same() {
         let text = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: a}}\n---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: b}}\n";
-        let shown: Vec<_> = members(text).iter().map(|member| (member.reference.to_string(), member.listable)).collect();
+        let shown: Vec<_> =
+            members(text).iter().map(|member| (member.reference.to_string(), member.listable)).collect();
         assert_eq!(shown, [("ClusterRole a".to_owned(), false), ("Deployment default/b".to_owned(), false)]);
     }
 

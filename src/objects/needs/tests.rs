@@ -49,10 +49,14 @@ const SERVER: &str = "
 #[test]
 fn a_webhook_waits_for_its_service_and_what_runs_it() {
     let hook = |authority: &str| {
-        format!("{{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {{name: h}}, webhooks: [{{clientConfig: {{{authority}service: {{namespace: a, name: hook}}}}}}]}}{SERVER}")
+        format!(
+            "{{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration, metadata: {{name: h}}, webhooks: [{{clientConfig: {{{authority}service: {{namespace: a, name: hook}}}}}}]}}{SERVER}"
+        )
     };
-    let (service, server) =
-        ("ValidatingWebhookConfiguration h -> Service a/hook Applied", "ValidatingWebhookConfiguration h -> Deployment a/server");
+    let (service, server) = (
+        "ValidatingWebhookConfiguration h -> Service a/hook Applied",
+        "ValidatingWebhookConfiguration h -> Deployment a/server",
+    );
     assert_eq!(found(&hook("caBundle: abc, ")), [service.to_owned(), format!("{server} Ready")]);
     // Its server writes the authority, perhaps before it is ready.
     assert_eq!(found(&hook("")), [service.to_owned(), format!("{server} Applied")]);
@@ -63,7 +67,10 @@ fn an_aggregated_api_waits_for_its_service_too() {
     let text = format!(
         "{{apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {{name: v1.x}}, spec: {{insecureSkipTLSVerify: true, service: {{namespace: a, name: hook}}}}}}{SERVER}"
     );
-    assert_eq!(found(&text), ["APIService v1.x -> Service a/hook Applied", "APIService v1.x -> Deployment a/server Ready"]);
+    assert_eq!(
+        found(&text),
+        ["APIService v1.x -> Service a/hook Applied", "APIService v1.x -> Deployment a/server Ready"]
+    );
 }
 
 fn config_map(name: &str, after: &str) -> String {
@@ -74,13 +81,16 @@ fn config_map(name: &str, after: &str) -> String {
 
 #[test]
 fn what_an_annotation_names_is_waited_for_until_it_is_ready() {
-    let text = config_map("a", "/namespaces/default/ConfigMap/b") + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}";
+    let text = config_map("a", "/namespaces/default/ConfigMap/b")
+        + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}";
     assert_eq!(found(&text), ["ConfigMap default/a -> ConfigMap default/b Ready"]);
 }
 
 #[test]
 fn what_is_not_there_or_comes_round_is_told_with_its_lines() {
-    let text = config_map("a", "/namespaces/default/ConfigMap/nobody") + &config_map("b", "b") + &config_map("c", "/namespaces/default/ConfigMap/c");
+    let text = config_map("a", "/namespaces/default/ConfigMap/nobody")
+        + &config_map("b", "b")
+        + &config_map("c", "/namespaces/default/ConfigMap/c");
     let told = error(&text);
     assert!(told.starts_with("3 objects failed:"), "{told}");
     for part in [
@@ -90,7 +100,9 @@ fn what_is_not_there_or_comes_round_is_told_with_its_lines() {
     ] {
         assert!(told.contains(part), "{told}");
     }
-    let text = config_map("a", "/namespaces/default/ConfigMap/b") + &config_map("b", "/namespaces/default/ConfigMap/c") + &config_map("c", "/namespaces/default/ConfigMap/a");
+    let text = config_map("a", "/namespaces/default/ConfigMap/b")
+        + &config_map("b", "/namespaces/default/ConfigMap/c")
+        + &config_map("c", "/namespaces/default/ConfigMap/a");
     assert_eq!(
         error(&text),
         "objects wait for each other:\n  - ConfigMap default/a (test.yaml:2) waits for\n  - ConfigMap default/b (test.yaml:5) waits for\n  - ConfigMap default/c (test.yaml:8) waits for the first"
