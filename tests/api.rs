@@ -3,12 +3,18 @@
 
 #[path = "api/deleting.rs"]
 mod deleting;
+#[path = "api/graph.rs"]
+mod graph;
 #[path = "api/order.rs"]
 mod order;
+#[path = "api/planned.rs"]
+mod planned;
 #[path = "api/readiness.rs"]
 mod readiness;
 #[path = "api/refusals.rs"]
 mod refusals;
+#[path = "api/replacing.rs"]
+mod replacing;
 #[path = "api/scenarios.rs"]
 mod scenarios;
 #[path = "api/server.rs"]

@@ -28,15 +28,15 @@ impl fmt::Display for Clash {
 
 /// The clashes that an answer lists. The server writes them as
 /// `conflict with "manager" using apps/v1` where the manager updated, without `using` where it applied.
-/// `managed` is what the object says of its managers.
-pub(super) fn clashes(status: &Status, managed: &[ManagedFieldsEntry]) -> Vec<Clash> {
+/// `entries` is what the object says of its managers.
+pub(super) fn clashes(status: &Status, entries: &[ManagedFieldsEntry]) -> Vec<Clash> {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes
         .filter(|cause| cause.reason == "FieldManagerConflict")
         .map(|cause| {
             let manager = cause.message.split('"').nth(1).unwrap_or("unknown").to_owned();
             let declared = !cause.message.contains(" using ");
-            let entry = managed.iter().find(|entry| {
+            let entry = entries.iter().find(|entry| {
                 entry.manager.as_ref() == Some(&manager)
                     && (entry.operation.as_deref() == Some("Apply")) == declared
                     && entry.subresource.as_deref().unwrap_or_default().is_empty()

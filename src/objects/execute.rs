@@ -85,7 +85,7 @@ pub(super) async fn execute(
     run.verdict()
 }
 
-impl<'a> Run<'a> {
+impl Run<'_> {
     /// Begins all that may begin.
     async fn begin(&mut self) -> Result<(), Error> {
         loop {
@@ -158,7 +158,9 @@ impl<'a> Run<'a> {
             Sent::Replaced => {
                 // Instances go with their definition.
                 let gone: Vec<usize> = self.graph.followers(Point::Served(index)).collect();
-                gone.into_iter().for_each(|instance| self.actions[instance] = Action::Create);
+                for instance in gone {
+                    self.actions[instance] = Action::Create;
+                }
                 self.applied.replaced.push(reference);
             }
         }

@@ -93,7 +93,7 @@ async fn find(kinds: Kinds<'_>, object: &Object, definitions: &Definitions) -> R
     // A definition among the objects decides; the cluster may hold an older one of the same name.
     if let Some(defined) = definitions.served(object) {
         let listable = match kinds.api {
-            Some(api) => api::find(&*api.discovery().await?.0, group, version, kind).is_some(),
+            Some(api) => api::find(&api.discovery().await?.0, group, version, kind).is_some(),
             None => false,
         };
         return Ok((defined?, listable));

@@ -59,7 +59,7 @@ fn every_kind_of_intent_has_its_sign() {
 
 #[test]
 fn secrets_and_long_fields_are_cut() {
-    let long: String = (0..40).map(|number| format!("line {number}\n")).collect();
+    let long = (0..40).map(|number| format!("line {number}")).collect::<Vec<_>>().join("\n");
     let fields =
         vec![change(".data.password", json!("***"), json!("***")), change(".data.new", Value::Null, json!(long))];
     let shown = text(&plan(vec![item("Secret", "s", Phase::Configuration, Intent::Change(fields))], 0));
