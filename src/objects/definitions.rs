@@ -91,7 +91,11 @@ fn is_served(discovery: &Discovery, spec: &Value) -> bool {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (group, kind) = (text(&spec["group"]), text(&spec["names"]["kind"]));
     let mut versions = spec["versions"].as_array().into_iter().flatten().filter(|version| version["served"] == true);
-    versions.all(|version| api::find(discovery, &group, &text(&version["name"]), &kind).is_some())
+    versions.all(|version| {
+        // Another definition may have the kind's name.
+        api::find(discovery, &group, &text(&version["name"]), &kind)
+            .is_some_and(|served| spec["names"]["plural"] == served.resource.plural)
+    })
 }
 
 /// What the definition says of itself; an error if it says that it will never be served.

@@ -102,11 +102,13 @@ impl Graph {
     }
 
     fn gates(&mut self, ranked: &[(Phase, Option<String>)]) {
-        let risen = risen(&self.ranks, &self.needs);
+        // What is in no namespace comes before its like in one.
+        let own: Vec<_> = ranked.iter().map(|(phase, namespace)| (*phase, namespace.is_some())).collect();
+        let risen = risen(&own, &self.needs);
         let mut gates: BTreeMap<Scope, usize> = BTreeMap::new();
         let mut all = None;
         for (index, (phase, namespace)) in ranked.iter().enumerate() {
-            if risen[index] != *phase {
+            if risen[index] != own[index] {
                 continue;
             }
             if matches!(phase, Phase::Definitions | Phase::Configuration | Phase::Services) {
@@ -157,7 +159,7 @@ impl Graph {
 }
 
 /// The rank of each object, raised to that of what it needs.
-fn risen(ranks: &[Phase], needs: &[Need]) -> Vec<Phase> {
+fn risen(ranks: &[(Phase, bool)], needs: &[Need]) -> Vec<(Phase, bool)> {
     let mut risen = ranks.to_vec();
     let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); ranks.len()];
     let mut open = vec![0; ranks.len()];

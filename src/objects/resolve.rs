@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kube::api::{ApiResource, GroupVersionKind};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -92,11 +94,13 @@ async fn find(kinds: Kinds<'_>, object: &Object, definitions: &Definitions) -> R
     let (group, version, kind) = (object.group(), object.version(), object.kind());
     // A definition among the objects decides; the cluster may hold an older one of the same name.
     if let Some(defined) = definitions.served(object) {
-        let listable = match kinds.api {
-            Some(api) => api::find(&api.discovery().await?.0, group, version, kind).is_some(),
-            None => false,
+        let defined = defined?;
+        let known = match kinds.api {
+            Some(api) => api::find(&api.discovery().await?.0, group, version, kind),
+            None => None,
         };
-        return Ok((defined?, listable));
+        let listable = known.is_some_and(|known| known.resource.plural == defined.resource.plural);
+        return Ok((defined, listable));
     }
     let Some(api) = kinds.api else { return unseen(kinds, object) };
     if let Some(served) = api.served(group, version, kind).await? {
@@ -179,6 +183,9 @@ fn member(object: &Object, served: Served, listable: bool, default_namespace: &s
         // The status is its controller's; files that were read back from a cluster carry one.
         fields.remove("status");
     }
+    if object.kind() == "Secret" && object.group().is_empty() {
+        encode(&mut document);
+    }
     let mut reference = object.reference();
     if let Some(metadata) = document["metadata"].as_object_mut() {
         for field in ["creationTimestamp", "managedFields", "resourceVersion", "uid", "generation", "selfLink"] {
@@ -202,6 +209,22 @@ fn member(object: &Object, served: Served, listable: bool, default_namespace: &s
         document,
         served,
         listable,
+    }
+}
+
+/// Writes a secret's `stringData` as the `data` that the server makes of it. Field managers are told by what
+/// was sent: of text they would own nothing that is there, and what left the file would stay.
+fn encode(secret: &mut Value) {
+    let Some(text) = secret["stringData"].as_object().cloned() else { return };
+    if !text.values().all(Value::is_string) || !(secret["data"].is_null() || secret["data"].is_object()) {
+        // The server says what is wrong with it.
+        return;
+    }
+    for (name, value) in &text {
+        secret["data"][name] = Value::from(STANDARD.encode(value.as_str().unwrap_or_default()));
+    }
+    if let Some(fields) = secret.as_object_mut() {
+        fields.remove("stringData");
     }
 }
 
@@ -289,6 +312,15 @@ pub(super) mod tests {
             with_metadata(&mut document, "labels", "a", "b");
             assert_eq!(document["metadata"]["labels"], json!({"a": "b"}));
         }
+    }
+
+    #[test]
+    fn text_of_secrets_is_encoded_and_goes_before_data() {
+        let text =
+            "{apiVersion: v1, kind: Secret, metadata: {name: a}, data: {b: eA==, c: eA==}, stringData: {b: z, d: ''}}";
+        let document = &members(text)[0].document;
+        assert_eq!(document["data"], json!({"b": "eg==", "c": "eA==", "d": ""}));
+        assert!(document.get("stringData").is_none());
     }
 
     #[test]

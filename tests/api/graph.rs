@@ -72,7 +72,7 @@ async fn a_cycle_is_refused_before_anything_is_applied() {
     let error = applied(&api, "round", &text).await.expect_err("they wait for each other");
     assert_eq!(
         error.to_string(),
-        "objects wait for each other:\n  - ConfigMap default/round-a (test.yaml:2) waits for\n  - ConfigMap default/round-b (test.yaml:5) waits for the first"
+        "objects wait for each other:\n  - ConfigMap default/round-a (test.yaml:2) waits for\n  - ConfigMap default/round-b (test.yaml:6) waits for the first"
     );
     assert_eq!(Failure::from(error).kind, Kind::BadInput);
     assert!(get(&api, "v1", "ConfigMap", "default", "round").await.is_none());

@@ -84,7 +84,8 @@ proptest! {
         let at = |index: usize| place(&reached, Point::Applied(index));
         for (one, (phase, namespace)) in ranked.iter().enumerate() {
             for (other, (later, elsewhere)) in ranked.iter().enumerate() {
-                let configures = namespace == elsewhere && matches!(phase, Phase::Configuration | Phase::Services);
+                let configures = namespace.is_some()
+                    && namespace == elsewhere && matches!(phase, Phase::Configuration | Phase::Services);
                 let first = match later {
                     Phase::Workloads => configures || (namespace.is_none() && matches!(phase, Phase::Definitions | Phase::Configuration)),
                     Phase::Webhooks => *phase < Phase::Webhooks,

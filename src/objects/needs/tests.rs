@@ -95,8 +95,8 @@ fn what_is_not_there_or_comes_round_is_told_with_its_lines() {
     assert!(told.starts_with("3 objects failed:"), "{told}");
     for part in [
         "test.yaml:2: ConfigMap default/a: `config.kubernetes.io/depends-on`: there is no ConfigMap default/nobody among the objects that it is applied with",
-        "test.yaml:5: ConfigMap default/b: `config.kubernetes.io/depends-on`: `b` is no reference",
-        "test.yaml:8: ConfigMap default/c: `config.kubernetes.io/depends-on`: it names the object itself",
+        "test.yaml:6: ConfigMap default/b: `config.kubernetes.io/depends-on`: `b` is no reference",
+        "test.yaml:10: ConfigMap default/c: `config.kubernetes.io/depends-on`: it names the object itself",
     ] {
         assert!(told.contains(part), "{told}");
     }
@@ -105,7 +105,7 @@ fn what_is_not_there_or_comes_round_is_told_with_its_lines() {
         + &config_map("c", "/namespaces/default/ConfigMap/a");
     assert_eq!(
         error(&text),
-        "objects wait for each other:\n  - ConfigMap default/a (test.yaml:2) waits for\n  - ConfigMap default/b (test.yaml:5) waits for\n  - ConfigMap default/c (test.yaml:8) waits for the first"
+        "objects wait for each other:\n  - ConfigMap default/a (test.yaml:2) waits for\n  - ConfigMap default/b (test.yaml:6) waits for\n  - ConfigMap default/c (test.yaml:10) waits for the first"
     );
 }
 
