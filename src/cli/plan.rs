@@ -12,9 +12,9 @@ use crate::plan::event::Progress;
 /// How long each set may take, where `--timeout` says nothing.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Show what `up` would do with the lab's objects: made, changed field by field, replaced, pruned
+/// Show what `up` would do with the lab's objects; changes nothing
 ///
-/// Nothing is changed and nothing is built. Fields are those that differ by a dry run on the API server;
+/// What is made, changed field by field, replaced and pruned. Nothing is built, either. Fields are those that differ by a dry run on the API server;
 /// defaults and fields of others are left out, and values of secrets hidden. Without a cluster everything is made.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -11,7 +11,7 @@ use crate::error::{Failure, Kind};
 use crate::images::bundle::Stack;
 use crate::lab::site::{Bundles, Site, Supply, engine};
 use crate::lab::up::{Options, up};
-use crate::lab::{gate, lock};
+use crate::lab::{gate, lock, plan};
 use crate::plan::event::{Progress, What};
 use crate::spec::Lab;
 
@@ -67,6 +67,7 @@ impl Making {
     /// Builds what is missing and brings the lab up.
     pub(super) async fn make(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<(), Failure> {
         let site = Arc::new(Site::open(lab.clone(), &context.paths, context.access())?);
+        plan::check(&site, &context.cancel).await?;
         let supply = match (self.bundle.as_slice(), self.offline) {
             ([], true) => Supply::Here,
             ([], false) => Supply::Open,

@@ -127,15 +127,22 @@ pub async fn plan(
     let api = api(site).await?;
     let planner = Planner { site, api: api.as_ref(), rendered: rendered.as_ref(), limit, progress, cancel };
     let mut expected = Expected::default();
-    let mut sets = Vec::new();
-    for set in sets::all(site) {
-        let name = set.name(site).to_string();
-        progress.status(format!("looking at {name}"));
-        let known =
-            planner.set(set, &mut expected).await.map_err(|failure| failure.context(format!("planning {name}")))?;
-        sets.push(PlannedSet { phase: set.phase(), name, known });
-    }
-    Ok(Plan { lab: site.lab.name.clone(), cluster: api.is_some(), sets })
+    Ok(Plan { lab: site.lab.name.clone(), cluster: api.is_some(), sets: planner.all(&mut expected).await? })
+}
+
+/// Finds what is wrong with the lab's own objects without asking a cluster: objects that are there twice, that
+/// wait for each other, or for one that is not there. `up` begins with it: it takes
+/// milliseconds, building what is missing minutes.
+///
+/// # Errors
+/// All that is wrong.
+pub async fn check(site: &Site, cancel: &CancellationToken) -> Result<(), Failure> {
+    let progress = Progress::silent();
+    let planner = Planner { site, api: None, rendered: None, limit: ANSWER, progress: &progress, cancel };
+    let mut expected = Expected::default();
+    // The cluster may know kinds that no file defines.
+    expected.unknown();
+    planner.all(&mut expected).await.map(drop)
 }
 
 /// The mesh's objects; `None` as long as the `istioctl` that renders them is neither built nor fetched.
@@ -174,6 +181,21 @@ async fn api(site: &Site) -> Result<Option<Api>, Failure> {
     }
 }
 
+/// Several failures as one, of the first one's kind.
+fn together(mut failures: Vec<Failure>) -> Option<Failure> {
+    if failures.len() < 2 {
+        return failures.pop();
+    }
+    let text: Vec<_> = failures.iter().map(|failure| failure.lines().join(": ")).collect();
+    let mut all = Failure::new(failures[0].kind, text.join("\n"));
+    for hint in failures.into_iter().flat_map(|failure| failure.hints) {
+        if !all.hints.contains(&hint) {
+            all.hints.push(hint);
+        }
+    }
+    Some(all)
+}
+
 struct Planner<'a> {
     site: &'a Site,
     api: Option<&'a Api>,
@@ -184,6 +206,22 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    /// Every set in its order; the faults of all of them at once.
+    async fn all(&self, expected: &mut Expected) -> Result<Vec<PlannedSet>, Failure> {
+        let mut planned = Vec::new();
+        let mut errors = Vec::new();
+        for set in sets::all(self.site) {
+            let name = set.name(self.site).to_string();
+            self.progress.status(format!("looking at {name}"));
+            match self.set(set, expected).await {
+                Ok(known) => planned.push(PlannedSet { phase: set.phase(), name, known }),
+                Err(failure) if matches!(failure.kind, Kind::BadInput | Kind::Refused) => errors.push(failure),
+                Err(failure) => return Err(failure.context(format!("planning {name}"))),
+            }
+        }
+        together(errors).map_or(Ok(planned), Err)
+    }
+
     async fn set(&self, set: Set, expected: &mut Expected) -> Result<Result<Planned, String>, Failure> {
         if matches!(set, Set::Mesh | Set::Gateways) && self.rendered.is_none() {
             expected.unknown();

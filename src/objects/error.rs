@@ -253,8 +253,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::Cycle { .. } => Some(
-                "Take one of them out of the others' way: an annotation `config.kubernetes.io/depends-on`, or the \
-                 namespace or definition that it needs."
+                "Take away what makes one of them wait: an annotation `config.kubernetes.io/depends-on`, most often."
                     .to_owned(),
             ),
             Self::Immutable { object, ours: true, .. } => Some(format!(

@@ -44,7 +44,7 @@ fn summary(plan: &Plan) -> String {
     let parts = [
         (create, "to create"),
         (change, "to change"),
-        (replace, "to replace, only with --recreate"),
+        (replace, "to replace (needs --recreate)"),
         (prune, "to prune"),
         (fail, "that would be refused"),
         (unchanged, "unchanged"),

@@ -54,7 +54,28 @@ fn every_kind_of_intent_has_its_sign() {
         ],
         7,
     );
-    insta::assert_snapshot!(text(&plan), @"");
+    insta::assert_snapshot!(text(&plan), @r#"
+    applications (default/istiolab-application-demo), 7 unchanged
+      + Namespace demo (namespaces, demo.yaml:3)
+      ~ ConfigMap demo/a (configuration, demo.yaml:3)
+          .spec.replicas: 1 -> 2
+          .spec.paused: + true
+          .data["a.txt"]:
+              one
+              two
+            - three
+            + 3
+              four
+              five
+      ± Deployment demo/b must be replaced (workloads, demo.yaml:3)
+          `.spec.selector`: field is immutable
+          lost with --recreate: its pods, until they are made anew
+          .spec.selector.matchLabels.app: "a" -> "b"
+      - Service demo/c left the set and is deleted (services)
+      + Boat demo/red (custom resources, more is known after definitions, demo.yaml:3)
+
+    Plan: 2 to create, 1 to change, 1 to replace (needs --recreate), 1 to prune, 7 unchanged.
+    "#);
 }
 
 #[test]
