@@ -17,7 +17,7 @@ use super::error::Error;
 use super::inventory::{self, Identity, Live};
 use super::object::{Object, ObjectRef};
 use super::order::Phase;
-use super::plan::{self, Member};
+use super::resolve::{self, Member};
 use super::request::{Limit, told};
 use super::set::{self, APPLIED_HASH, Extent, PART_OF, SetName};
 use crate::plan::event::Progress;
@@ -130,7 +130,7 @@ pub async fn apply(
     cancel: &CancellationToken,
 ) -> Result<Applied, Error> {
     let limit = Limit::new(options.deadline, progress, cancel);
-    let members = plan::resolve(api, objects, options.default_namespace.as_deref()).await?;
+    let members = resolve::resolve(api, objects, options.default_namespace.as_deref()).await?;
     let id = set.id();
     let parent = set::read(api, set, &limit).await?;
     let live = inventory::list(
@@ -269,9 +269,9 @@ impl Sender<'_> {
             }
         }
         let mut document = member.document.clone();
-        plan::with_metadata(&mut document, "annotations", APPLIED_HASH, &member.hash);
+        resolve::with_metadata(&mut document, "annotations", APPLIED_HASH, &member.hash);
         if into_set {
-            plan::with_metadata(&mut document, "labels", PART_OF, self.id);
+            resolve::with_metadata(&mut document, "labels", PART_OF, self.id);
         }
         let requests = self.api.requests(&member.served, member.reference.namespace.as_deref());
         let doing = || format!("applying {}", member.reference);

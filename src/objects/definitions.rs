@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::api::{self, Api};
 use super::error::Error;
-use super::plan::Member;
+use super::resolve::Member;
 use super::ready::{Facts, Verdict, judge};
 use super::request::Limit;
 

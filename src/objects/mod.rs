@@ -14,9 +14,9 @@ mod inventory;
 mod load;
 mod object;
 mod order;
-mod plan;
 pub mod ready;
 pub(crate) mod request;
+mod resolve;
 mod set;
 
 pub use api::{Api, Served};
