@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::FIELD_MANAGER;
 use super::api::{self, Api};
 use super::conflict;
+use super::convert::Conversion;
 use super::definitions;
 use super::delete::{self, Doomed};
 use super::drift;
@@ -17,8 +18,8 @@ use super::error::Error;
 use super::inventory::{self, Identity, Live};
 use super::object::{Object, ObjectRef};
 use super::order::Phase;
-use super::resolve::{self, Member};
 use super::request::{Limit, told};
+use super::resolve::{self, Member};
 use super::set::{self, APPLIED_HASH, Extent, PART_OF, SetName};
 use crate::plan::event::Progress;
 
@@ -66,6 +67,8 @@ pub struct Applied {
     pub unchanged: Vec<ObjectRef>,
     /// Members of the set that were deleted because they left it.
     pub pruned: Vec<ObjectRef>,
+    /// What was done to objects whose version the cluster does not serve.
+    pub converted: Vec<Conversion>,
 }
 
 impl Applied {
@@ -87,6 +90,7 @@ impl Applied {
         self.changed.extend(other.changed);
         self.unchanged.extend(other.unchanged);
         self.pruned.extend(other.pruned);
+        self.converted.extend(other.converted);
     }
 }
 
@@ -141,7 +145,14 @@ pub async fn apply(
     )
     .await?;
     let actions = members.iter().map(|member| action(member, &live, &id)).collect::<Result<Vec<_>, _>>()?;
-    let mut applied = Applied::default();
+    for (member, action) in members.iter().zip(&actions) {
+        for line in member.converted.iter().flat_map(Conversion::lines) {
+            // What was converted and applied before is told only to those who want every detail.
+            if matches!(action, Action::Keep) { progress.detail(line) } else { progress.note(line) }
+        }
+    }
+    let converted = members.iter().filter_map(|member| member.converted.clone()).collect();
+    let mut applied = Applied { converted, ..Applied::default() };
     let wanted = Extent::of(members.iter().map(|member| &member.reference));
     let before = parent.clone().unwrap_or_default();
     let left = if options.prune { departed(api, &members, &live, &before, set, &limit).await? } else { Vec::new() };

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::api::{self, Api};
 use super::error::Error;
-use super::resolve::Member;
 use super::ready::{Facts, Verdict, judge};
 use super::request::Limit;
+use super::resolve::Member;
 
 /// The pause between looks at discovery.
 const PAUSE: Duration = Duration::from_millis(100);

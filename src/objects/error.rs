@@ -72,6 +72,20 @@ pub enum Error {
         /// The API versions that are served.
         served: Vec<String>,
     },
+    /// The object can't be brought to a version that is served.
+    #[error("{origin}: {object} of {} can't be converted for {to}: {reason}; {remedy}", object.api_version)]
+    Unconvertible {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// The API version, or the cluster, that it was to be converted for.
+        to: String,
+        /// What stands in the way.
+        reason: String,
+        /// What to write instead.
+        remedy: String,
+    },
     /// The object belongs to a set of somebody else's.
     #[error("{origin}: {object} belongs to another set, `{owner}`")]
     Owned {
@@ -191,6 +205,7 @@ impl Error {
             | Self::Duplicate { .. }
             | Self::MissingCrd { .. }
             | Self::Version { .. }
+            | Self::Unconvertible { .. }
             | Self::Refused { .. } => Kind::BadInput,
             Self::Owned { .. } | Self::Tooling { .. } | Self::Conflict { .. } => Kind::Refused,
             Self::Api { source, .. } => match source.as_ref() {

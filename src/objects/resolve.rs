@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::api::{self, Api, Served};
+use super::convert::{Conversion, Target, convert_all};
 use super::error::Error;
 use super::inventory::Identity;
 use super::object::{Object, ObjectRef};
@@ -28,6 +29,8 @@ pub(super) struct Member {
     /// Whether the kind is served now, rather than by a definition that is yet to be applied.
     pub(super) listable: bool,
     pub(super) phase: Phase,
+    /// What was done to it because its version is not served.
+    pub(super) converted: Option<Conversion>,
 }
 
 /// A custom resource definition among the objects.
@@ -37,22 +40,24 @@ struct Definition {
     versions: Vec<String>,
 }
 
-/// Resolves objects: kind, namespace, phase, content.
+/// Resolves objects: version, kind, namespace, phase, content.
 ///
 /// # Errors
-/// Objects that are there twice, custom resources without a definition, versions that nobody
-/// serves: all of them at once.
+/// Objects that can't be converted into a version that is served; objects that are there twice, custom
+/// resources without a definition, versions that nobody serves: all of them at once.
 pub(super) async fn resolve(
     api: &Api,
     objects: &[Object],
     default_namespace: Option<&str>,
 ) -> Result<Vec<Member>, Error> {
-    let definitions = definitions(objects);
+    let (discovery, _) = api.discovery().await?;
+    let objects = convert_all(objects, &Target::Cluster(discovery))?;
+    let definitions = definitions(objects.iter().map(|(object, _)| object.as_ref()));
     let mut members: Vec<Member> = Vec::new();
     let mut seen: HashMap<Identity, String> = HashMap::new();
     let mut errors = Vec::new();
-    for object in objects {
-        let (served, listable) = match find(api, object, &definitions).await {
+    for (object, conversion) in objects {
+        let (served, listable) = match find(api, &object, &definitions).await {
             Ok(found) => found,
             Err(error @ Error::Api { .. }) => return Err(error),
             Err(error) => {
@@ -60,7 +65,8 @@ pub(super) async fn resolve(
                 continue;
             }
         };
-        let member = member(object, served, listable, default_namespace.unwrap_or("default"));
+        let mut member = member(&object, served, listable, default_namespace.unwrap_or("default"));
+        member.converted = conversion.map(|conversion| Conversion { object: member.reference.clone(), ..conversion });
         if let Some(first) = seen.get(&member.identity) {
             let (first, second) = (first.clone(), member.origin);
             errors.push(Error::Duplicate { object: member.reference.into(), first, second });
@@ -107,7 +113,7 @@ async fn find(
     }
 }
 
-fn definitions(objects: &[Object]) -> HashMap<(String, String), Definition> {
+fn definitions<'a>(objects: impl Iterator<Item = &'a Object>) -> HashMap<(String, String), Definition> {
     let mut found = HashMap::new();
     for object in objects {
         if Phase::of(object.group(), object.kind()) != Phase::Definitions {
@@ -159,6 +165,7 @@ fn member(object: &Object, served: Served, listable: bool, default_namespace: &s
         document,
         served,
         listable,
+        converted: None,
     }
 }
 
