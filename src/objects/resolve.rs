@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::api::{self, Api, Served};
-use super::convert::{Conversion, Target, convert_all};
+use super::convert::{Conversion, convert_all};
 use super::error::Error;
 use super::inventory::Identity;
 use super::object::{Object, ObjectRef};
@@ -50,8 +50,7 @@ pub(super) async fn resolve(
     objects: &[Object],
     default_namespace: Option<&str>,
 ) -> Result<Vec<Member>, Error> {
-    let (discovery, _) = api.discovery().await?;
-    let objects = convert_all(objects, &Target::Cluster(discovery))?;
+    let objects = convert_all(objects, &api.target().await?)?;
     let definitions = definitions(objects.iter().map(|(object, _)| object.as_ref()));
     let mut members: Vec<Member> = Vec::new();
     let mut seen: HashMap<Identity, String> = HashMap::new();

@@ -21,3 +21,24 @@ pub(super) fn up(draft: &mut Draft, _: &Step<'_>) -> Result<(), Refusal> {
     fill(spec, "usages", || json!(["digital signature", "key encipherment"]));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::objects::convert::tests::{converted, refused};
+
+    #[test]
+    fn a_signer_must_be_named() {
+        let request = |spec: &str| {
+            format!(
+                "{{apiVersion: certificates.k8s.io/v1beta1, kind: CertificateSigningRequest, metadata: {{name: a}}, spec: {spec}}}"
+            )
+        };
+        let (document, _) = converted(&request("{signerName: a.b/c}"), "1.34");
+        assert_eq!(document["spec"]["usages"], json!(["digital signature", "key encipherment"]));
+        for spec in ["{}", "{signerName: kubernetes.io/legacy-unknown}"] {
+            assert!(refused(&request(spec), "1.34").contains("write `spec.signerName`"));
+        }
+    }
+}

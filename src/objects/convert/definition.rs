@@ -128,3 +128,87 @@ fn old_conversion(conversion: &mut Fields) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::objects::convert::tests::{converted, refused};
+
+    const PRESERVE: &str = "x-kubernetes-preserve-unknown-fields";
+
+    fn definition(version: &str, spec: &Value) -> String {
+        json!({"apiVersion": format!("apiextensions.k8s.io/{version}"), "kind": "CustomResourceDefinition",
+            "metadata": {"name": "a"}, "spec": spec, "status": {"conditions": null}})
+        .to_string()
+    }
+
+    #[test]
+    fn everything_goes_into_the_versions() {
+        let spec = json!({"group": "g", "version": "v1alpha1", "names": {"kind": "K"}, "subresources": {"status": {}},
+            "additionalPrinterColumns": [{"name": "A", "JSONPath": ".a"}], "conversion": {"strategy": "None"}});
+        let (document, notes) = converted(&definition("v1beta1", &spec), "1.34");
+        assert_eq!(
+            document["spec"],
+            json!({"group": "g", "names": {"kind": "K"}, "scope": "Namespaced", "versions": [{
+                "name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
+                "additionalPrinterColumns": [{"name": "A", "jsonPath": ".a"}],
+                "schema": {"openAPIV3Schema": {"type": "object", PRESERVE: true}},
+            }], "conversion": {"strategy": "None"}})
+        );
+        assert!(document.get("status").is_none() && notes.is_empty());
+    }
+
+    #[test]
+    fn a_webhook_that_converts_is_kept() {
+        let spec = json!({"group": "g.k8s.io", "versions": [{"name": "v1"}, {"name": "v2"}], "preserveUnknownFields": false,
+            "validation": {"openAPIV3Schema": {"type": "object"}},
+            "conversion": {"strategy": "Webhook", "webhookClientConfig": {"url": "u"}}});
+        let (document, notes) = converted(&definition("v1beta1", &spec), "1.34");
+        assert_eq!(
+            document["spec"]["conversion"],
+            json!({"strategy": "Webhook", "webhook": {"clientConfig": {"url": "u"}, "conversionReviewVersions": ["v1beta1"]}})
+        );
+        for version in document["spec"]["versions"].as_array().expect("versions") {
+            assert_eq!(version["schema"], json!({"openAPIV3Schema": {"type": "object"}}));
+        }
+        assert!(
+            document["metadata"]["annotations"]["api-approved.kubernetes.io"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("unapproved"))
+        );
+        assert_eq!(notes.len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_checked_any_more_is_said() {
+        let schema = json!({"properties": {"spec": {"oneOf": [{"type": "string"}, {"type": "object"}]}}});
+        let spec = json!({"group": "g", "version": "v1", "validation": {"openAPIV3Schema": schema}});
+        let (_, notes) = converted(&definition("v1beta1", &spec), "1.34");
+        assert_eq!(notes, ["its schema checks less than before at `.spec`"]);
+    }
+
+    #[test]
+    fn an_older_cluster_has_it_beside_the_versions() {
+        let version = |name: &str| {
+            json!({"name": name, "served": true, "storage": name == "v1",
+            "schema": {"openAPIV3Schema": {"type": "object"}}, "additionalPrinterColumns": [{"name": name, "jsonPath": ".a"}]})
+        };
+        let spec = json!({"group": "g", "scope": "Cluster", "versions": [version("v1"), version("v2")],
+            "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": {"url": "u"}, "conversionReviewVersions": ["v1", "v1beta1"]}}});
+        let (document, _) = converted(&definition("v1", &spec), "1.15");
+        assert_eq!(
+            document["spec"],
+            json!({"group": "g", "scope": "Cluster", "version": "v1", "preserveUnknownFields": false,
+                "validation": {"openAPIV3Schema": {"type": "object"}},
+                "versions": [
+                    {"name": "v1", "served": true, "storage": true, "additionalPrinterColumns": [{"name": "v1", "JSONPath": ".a"}]},
+                    {"name": "v2", "served": true, "storage": false, "additionalPrinterColumns": [{"name": "v2", "JSONPath": ".a"}]},
+                ],
+                "conversion": {"strategy": "Webhook", "webhookClientConfig": {"url": "u"}, "conversionReviewVersions": ["v1", "v1beta1"]}})
+        );
+        let mut newer = spec;
+        newer["versions"][0]["schema"]["openAPIV3Schema"]["properties"] = json!({"a": {"default": 1}});
+        assert!(refused(&definition("v1", &newer), "1.15").contains("does not heed `default` in a schema"));
+    }
+}

@@ -46,3 +46,32 @@ pub(super) fn down(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
 fn selects_nothing(selector: &Value) -> bool {
     selector.as_object().is_some_and(|fields| fields.values().all(super::is_empty))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::objects::convert::tests::{converted, refused};
+
+    fn budget(version: &str, spec: &str) -> String {
+        format!("{{apiVersion: policy/{version}, kind: PodDisruptionBudget, metadata: {{name: a}}, spec: {spec}}}")
+    }
+
+    #[test]
+    fn an_empty_selector_keeps_its_meaning_there_and_back() {
+        let (document, notes) = converted(&budget("v1beta1", "{minAvailable: 1, selector: {}}"), "1.34");
+        assert_eq!(document["spec"]["selector"], super::empty("Exists"));
+        assert_eq!(notes.len(), 1);
+        assert_eq!(converted(&document.to_string(), "1.20").0["spec"]["selector"], json!({}));
+        let (document, _) = converted(&budget("v1", "{selector: {}}"), "1.20");
+        assert_eq!(document["spec"]["selector"], super::empty("DoesNotExist"));
+        assert_eq!(converted(&document.to_string(), "1.34").0["spec"]["selector"], json!({}));
+        assert_eq!(converted(&budget("v1beta1", "{minAvailable: 1}"), "1.34").0["spec"], json!({"minAvailable": 1}));
+    }
+
+    #[test]
+    fn a_policy_of_eviction_is_newer() {
+        let message = refused(&budget("v1", "{unhealthyPodEvictionPolicy: AlwaysAllow}"), "1.20");
+        assert!(message.contains("policy/v1beta1 has no `unhealthyPodEvictionPolicy`"), "{message}");
+    }
+}

@@ -74,3 +74,36 @@ pub(super) fn down(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::objects::convert::tests::{converted, refused};
+
+    fn slice(version: &str, kind: &str, addresses: &str) -> String {
+        format!(
+            "{{apiVersion: discovery.k8s.io/{version}, kind: EndpointSlice, metadata: {{name: a}}, addressType: {kind}, \
+             endpoints: [{{addresses: {addresses}, topology: {{kubernetes.io/hostname: node, topology.kubernetes.io/zone: z, \
+             topology.kubernetes.io/region: r}}}}]}}"
+        )
+    }
+
+    #[test]
+    fn a_place_is_fields_now() {
+        let (document, notes) = converted(&slice("v1beta1", "IPv4", "[10.0.0.1]"), "1.34");
+        assert_eq!(document["endpoints"], json!([{"addresses": ["10.0.0.1"], "nodeName": "node", "zone": "z"}]));
+        assert_eq!(notes, ["the topology topology.kubernetes.io/region is left out, which v1 can't hold"]);
+        let (back, _) = converted(&document.to_string(), "1.20");
+        assert_eq!(
+            back["endpoints"][0]["topology"],
+            json!({"kubernetes.io/hostname": "node", "topology.kubernetes.io/zone": "z"})
+        );
+    }
+
+    #[test]
+    fn the_family_of_addresses_is_found() {
+        assert_eq!(converted(&slice("v1alpha1", "IP", "['::1']"), "1.34").0["addressType"], "IPv6");
+        assert!(refused(&slice("v1alpha1", "IP", "['::1', 10.0.0.1]"), "1.34").contains("it mixes IPv4 and IPv6"));
+    }
+}

@@ -53,3 +53,40 @@ pub(super) fn down(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::objects::convert::tests::{converted, refused};
+
+    fn level(version: &str, limited: &Value) -> String {
+        json!({"apiVersion": format!("flowcontrol.apiserver.k8s.io/{version}"), "kind": "PriorityLevelConfiguration",
+            "metadata": {"name": "a"}, "spec": {"type": "Limited", "limited": limited}})
+        .to_string()
+    }
+
+    #[test]
+    fn shares_have_another_name() {
+        let (document, _) = converted(&level("v1beta2", &json!({"assuredConcurrencyShares": 5})), "1.34");
+        assert_eq!(document["spec"]["limited"], json!({"nominalConcurrencyShares": 5}));
+        assert_eq!(
+            converted(&document.to_string(), "1.24").0["spec"]["limited"],
+            json!({"assuredConcurrencyShares": 5})
+        );
+    }
+
+    #[test]
+    fn zero_shares_were_the_default_once() {
+        let (document, _) = converted(&level("v1beta3", &json!({"nominalConcurrencyShares": 0})), "1.34");
+        assert_eq!(document["spec"]["limited"], json!({}));
+        let zero = level("v1", &json!({"nominalConcurrencyShares": 0}));
+        let (document, _) = converted(&zero, "1.28");
+        assert_eq!(document["metadata"]["annotations"], json!({super::ZERO: ""}));
+        assert_eq!(
+            converted(&document.to_string(), "1.34").0["spec"]["limited"],
+            json!({"nominalConcurrencyShares": 0})
+        );
+        assert!(refused(&zero, "1.24").contains("takes zero shares for the default"));
+    }
+}

@@ -66,3 +66,18 @@ pub(super) fn refusal(api_version: &str, kind: &str, target: &Target) -> Option<
 pub(super) fn rows() -> Vec<String> {
     GONE.iter().map(|gone| format!("| {} | {} | 1.{} | {} |", gone.kind, gone.api, gone.until, gone.remedy)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::objects::convert::tests::{converted, refused};
+
+    #[test]
+    fn pod_security_policies_move_while_there_are_any_and_are_refused_then() {
+        let text = "{apiVersion: extensions/v1beta1, kind: PodSecurityPolicy, metadata: {name: a}}";
+        assert_eq!(converted(text, "1.10").0["apiVersion"], "extensions/v1beta1");
+        assert_eq!(converted(text, "1.20").0["apiVersion"], "policy/v1beta1");
+        let message = refused(text, "1.25");
+        assert!(message.contains("no PodSecurityPolicy since 1.25"), "{message}");
+        assert!(message.contains("pod-security.kubernetes.io/enforce"), "{message}");
+    }
+}

@@ -102,3 +102,83 @@ fn old_backend(backend: &mut Fields, has_resources: bool) -> Result<(), Refusal>
     backend.insert("servicePort".to_owned(), port.unwrap_or_default());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::objects::convert::tests::{converted, refused};
+
+    #[test]
+    fn backends_are_rewritten() {
+        let text = "
+apiVersion: extensions/v1beta1
+kind: Ingress
+metadata: {name: a, annotations: {kubernetes.io/ingress.class: istio}}
+spec:
+  backend: {serviceName: d, servicePort: 8080}
+  rules:
+  - host: h
+    http: {paths: [{backend: {serviceName: s, servicePort: http}}, {path: /x, backend: {serviceName: s, servicePort: '80'}}]}
+  - host: none
+";
+        let (document, notes) = converted(text, "1.34");
+        assert_eq!(
+            document["spec"],
+            json!({
+                "rules": [
+                    {"host": "h", "http": {"paths": [
+                        {"backend": {"service": {"name": "s", "port": {"name": "http"}}}, "pathType": "ImplementationSpecific"},
+                        {"path": "/x", "backend": {"service": {"name": "s", "port": {"number": 80}}},
+                            "pathType": "ImplementationSpecific"},
+                    ]}},
+                    {"host": "none"},
+                ],
+                "defaultBackend": {"service": {"name": "d", "port": {"number": 8080}}},
+            })
+        );
+        assert_eq!(document["metadata"]["annotations"]["kubernetes.io/ingress.class"], "istio");
+        assert_eq!(notes, ["the port \"80\" is a number now: names of ports have letters"]);
+    }
+
+    const NEW: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: a}
+spec:
+  ingressClassName: istio
+  rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}]
+";
+
+    #[test]
+    fn older_clusters_get_what_they_know() {
+        let (document, notes) = converted(NEW, "1.18");
+        assert_eq!(document["apiVersion"], "networking.k8s.io/v1beta1");
+        assert_eq!(document["spec"]["ingressClassName"], "istio");
+        assert_eq!(document["spec"]["rules"][0]["http"]["paths"][0]["pathType"], "Prefix");
+        assert!(notes.is_empty());
+        let (document, notes) = converted(NEW, "1.10");
+        assert_eq!(document["apiVersion"], "extensions/v1beta1");
+        assert_eq!(document["metadata"]["annotations"]["kubernetes.io/ingress.class"], "istio");
+        assert_eq!(
+            document["spec"]["rules"][0]["http"]["paths"][0],
+            json!({"path": "/", "backend": {"serviceName": "s", "servicePort": 80}})
+        );
+        assert_eq!(notes.len(), 1);
+    }
+
+    #[test]
+    fn a_type_of_path_that_an_older_cluster_does_not_have_is_refused() {
+        let message = refused(&NEW.replace("Prefix", "Exact"), "1.10");
+        assert!(message.contains("has no `pathType: Exact`; write `pathType: ImplementationSpecific`"), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_makes_no_sense_is_refused() {
+        for spec in ["{rules: 5}", "{rules: [{http: {paths: [5]}}]}", "{backend: x}", "{backend: {serviceName: a}}"] {
+            let text =
+                format!("{{apiVersion: extensions/v1beta1, kind: Ingress, metadata: {{name: a}}, spec: {spec}}}");
+            assert!(refused(&text, "1.34").starts_with("x.yaml:1: Ingress a of extensions/v1beta1"), "{spec}");
+        }
+    }
+}

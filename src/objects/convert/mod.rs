@@ -167,3 +167,81 @@ fn is_empty(value: &Value) -> bool {
         Value::Bool(_) | Value::Number(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One object in YAML, converted for a release: what it is then, and its notes.
+    pub(super) fn converted(text: &str, release: &str) -> (Value, Vec<String>) {
+        let object = crate::objects::parse(text, "x.yaml").expect("YAML").remove(0);
+        let target = Target::Release(release.parse().expect("a release"));
+        match convert(&object, &target) {
+            Ok(Some((object, conversion))) => (object.document, conversion.notes),
+            Ok(None) => (object.document, Vec::new()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// What is said of an object that can't be converted.
+    pub(super) fn refused(text: &str, release: &str) -> String {
+        let object = crate::objects::parse(text, "x.yaml").expect("YAML").remove(0);
+        let target = Target::Release(release.parse().expect("a release"));
+        convert(&object, &target).expect_err("it can't be converted").to_string()
+    }
+
+    #[test]
+    fn what_is_served_stays() {
+        let text = "{apiVersion: extensions/v1beta1, kind: Deployment, metadata: {name: a}, status: {}}";
+        assert_eq!(converted(text, "1.15").0["apiVersion"], "extensions/v1beta1");
+        let custom = "{apiVersion: networking.istio.io/v1alpha3, kind: Gateway, metadata: {name: a}, status: {}}";
+        assert_eq!(converted(custom, "1.34").0["status"], serde_json::json!({}));
+    }
+
+    #[test]
+    fn the_newest_version_that_is_served_is_taken() {
+        let text = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {selector: {}}}";
+        assert_eq!(converted(text, "1.8").0["apiVersion"], "apps/v1beta2");
+        let text = "{apiVersion: flowcontrol.apiserver.k8s.io/v1alpha1, kind: FlowSchema, metadata: {name: a}}";
+        for (release, version) in [("1.22", "v1beta1"), ("1.25", "v1beta2"), ("1.28", "v1beta3"), ("1.36", "v1")] {
+            assert_eq!(converted(text, release).0["apiVersion"], format!("flowcontrol.apiserver.k8s.io/{version}"));
+        }
+    }
+
+    #[test]
+    fn what_a_release_does_not_have_is_refused() {
+        let lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: a}}";
+        assert_eq!(
+            refused(lease, "1.8"),
+            "x.yaml:1: Lease a of coordination.k8s.io/v1 can't be converted for Kubernetes 1.8: \
+             Kubernetes 1.8 serves no version of Lease; leave it out"
+        );
+    }
+
+    #[test]
+    fn a_user_reads_what_was_done() {
+        let text = "apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: a, namespace: b}\nspec: {selector: {}}\n";
+        let object = crate::objects::parse(text, "x.yaml").expect("YAML").remove(0);
+        let target = Target::Release("1.34".parse().expect("a release"));
+        let (_, conversion) = convert(&object, &target).expect("converted").expect("it was old");
+        assert_eq!(
+            conversion.lines(),
+            [
+                "converted: PodDisruptionBudget b/a policy/v1beta1 -> policy/v1 (x.yaml:1)",
+                "  its empty selector means no pods, as before: policy/v1 would take it for all.",
+            ]
+        );
+    }
+
+    #[test]
+    fn all_refusals_are_told_at_once() {
+        let text = "{apiVersion: settings.k8s.io/v1alpha1, kind: PodPreset, metadata: {name: a}}\n---\n\
+            {apiVersion: apps/v1beta1, kind: Deployment, metadata: {name: b}}\n";
+        let objects = crate::objects::parse(text, "x.yaml").expect("YAML");
+        let target = Target::Release("1.34".parse().expect("a release"));
+        let error = convert_all(&objects, &target).expect_err("neither can be converted").to_string();
+        assert!(
+            error.starts_with("2 objects failed:") && error.contains("PodPreset a") && error.contains("Deployment b")
+        );
+    }
+}

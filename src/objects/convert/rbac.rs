@@ -61,3 +61,36 @@ pub(super) fn down(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::objects::convert::tests::converted;
+
+    #[test]
+    fn subjects_of_the_alpha_version_get_their_groups() {
+        let text = "
+apiVersion: rbac.authorization.k8s.io/v1alpha1
+kind: ClusterRoleBinding
+metadata: {name: a}
+roleRef: {kind: ClusterRole, name: r}
+subjects:
+- {kind: User, name: '*'}
+- {kind: Group, name: g, apiVersion: rbac.authorization.k8s.io/v1alpha1}
+- {kind: ServiceAccount, name: s, namespace: ns, apiVersion: v1}
+";
+        let (document, notes) = converted(text, "1.34");
+        let group = "rbac.authorization.k8s.io";
+        assert_eq!(document["roleRef"], json!({"kind": "ClusterRole", "name": "r", "apiGroup": group}));
+        assert_eq!(
+            document["subjects"],
+            json!([
+                {"kind": "Group", "name": "system:authenticated", "apiGroup": group},
+                {"kind": "Group", "name": "g", "apiGroup": group},
+                {"kind": "ServiceAccount", "name": "s", "namespace": "ns"},
+            ])
+        );
+        assert_eq!(notes.len(), 1);
+    }
+}

@@ -43,3 +43,22 @@ pub(super) fn down(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
     root.insert("spec".to_owned(), Value::Object(spec));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::objects::convert::tests::converted;
+
+    #[test]
+    fn what_was_below_the_specification_is_beside_it() {
+        let text = "{apiVersion: node.k8s.io/v1alpha1, kind: RuntimeClass, metadata: {name: a}, \
+                    spec: {runtimeHandler: h, overhead: {podFixed: {cpu: 1}}}}";
+        let (document, _) = converted(text, "1.34");
+        assert_eq!(
+            document,
+            json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "a"}, "handler": "h",
+                "overhead": {"podFixed": {"cpu": 1}}})
+        );
+    }
+}

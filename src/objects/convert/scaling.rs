@@ -163,7 +163,8 @@ pub(super) fn redirect(draft: &mut Draft, kind: &str, target: &Target) {
         let (Some(api), Some(kind)) = (reference["apiVersion"].as_str(), reference["kind"].as_str()) else { return };
         let Some(family) = kinds::family(api, kind).filter(|_| !target.serves(api, kind)) else { return };
         let Some(best) = family.best(kind, target) else { return };
-        notes.push(format!("its reference to a {kind} of {api} is one to {best} now"));
+        let name = reference["name"].as_str().unwrap_or_default();
+        notes.push(format!("it refers to {kind} {name} of {best} now, not of {api}"));
         reference["apiVersion"] = Value::from(best);
     };
     if let Some(reference) = draft.document.pointer_mut("/spec/scaleTargetRef") {
@@ -179,4 +180,80 @@ pub(super) fn redirect(draft: &mut Draft, kind: &str, target: &Target) {
         }
     }
     notes.into_iter().for_each(|note| draft.note(note));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::objects::convert::tests::{converted, refused};
+
+    fn scaler(version: &str, spec: &Value) -> String {
+        json!({"apiVersion": format!("autoscaling/{version}"), "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "a"}, "spec": spec})
+        .to_string()
+    }
+
+    fn metrics() -> (Value, Value) {
+        let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "i"});
+        let old = json!([
+            {"type": "Resource", "resource": {"name": "cpu", "targetAverageUtilization": 80}},
+            {"type": "Resource", "resource": {"name": "memory", "targetAverageValue": "1Gi"}},
+            {"type": "ContainerResource", "containerResource": {"name": "cpu", "container": "c", "targetAverageUtilization": 5}},
+            {"type": "Pods", "pods": {"metricName": "m", "targetAverageValue": "3", "selector": {"matchLabels": {"a": "b"}}}},
+            {"type": "Object", "object": {"target": ingress, "metricName": "m", "targetValue": "9"}},
+            {"type": "External", "external": {"metricName": "m", "metricSelector": {}, "targetValue": "7"}},
+        ]);
+        let new = json!([
+            {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}},
+            {"type": "Resource", "resource": {"name": "memory", "target": {"type": "AverageValue", "averageValue": "1Gi"}}},
+            {"type": "ContainerResource", "containerResource": {"name": "cpu", "container": "c",
+                "target": {"type": "Utilization", "averageUtilization": 5}}},
+            {"type": "Pods", "pods": {"metric": {"name": "m", "selector": {"matchLabels": {"a": "b"}}},
+                "target": {"type": "AverageValue", "averageValue": "3"}}},
+            {"type": "Object", "object": {"describedObject": ingress, "metric": {"name": "m"},
+                "target": {"type": "Value", "value": "9"}}},
+            {"type": "External", "external": {"metric": {"name": "m", "selector": {}},
+                "target": {"type": "Value", "value": "7"}}},
+        ]);
+        (old, new)
+    }
+
+    #[test]
+    fn metrics_have_another_form() {
+        let (old, new) = metrics();
+        assert_eq!(converted(&scaler("v2beta1", &json!({"metrics": old})), "1.26").0["spec"]["metrics"], new);
+        assert_eq!(converted(&scaler("v2beta2", &json!({"metrics": new})), "1.26").0["spec"]["metrics"], new);
+    }
+
+    #[test]
+    fn metrics_go_back_to_the_old_form() {
+        let (old, new) = metrics();
+        // No ingress of this version then: the reference goes back with it.
+        let old = old.to_string().replace("networking.k8s.io/v1", "extensions/v1beta1");
+        let (document, notes) = converted(&scaler("v2", &json!({"metrics": new})), "1.10");
+        assert_eq!(document["apiVersion"], "autoscaling/v2beta1");
+        assert_eq!(document["spec"]["metrics"], serde_json::from_str::<Value>(&old).expect("JSON"));
+        assert_eq!(notes, ["it refers to Ingress i of extensions/v1beta1 now, not of networking.k8s.io/v1"]);
+        let message = refused(&scaler("v2", &json!({"behavior": {"scaleUp": {}}})), "1.10");
+        assert!(message.contains("autoscaling/v2beta1 has no `behavior`"), "{message}");
+    }
+
+    #[test]
+    fn what_is_scaled_is_brought_up_to_date_in_every_version() {
+        for version in ["v1", "v2beta1"] {
+            let spec = json!({"scaleTargetRef": {"apiVersion": "apps/v1beta1", "kind": "Deployment", "name": "d"}});
+            let (document, notes) = converted(&scaler(version, &spec), "1.34");
+            assert_eq!(document["spec"]["scaleTargetRef"]["apiVersion"], "apps/v1");
+            assert_eq!(notes, ["it refers to Deployment d of apps/v1 now, not of apps/v1beta1"]);
+        }
+    }
+
+    #[test]
+    fn a_metric_without_a_target_is_refused() {
+        let spec = json!({"metrics": [{"type": "Resource", "resource": {"name": "cpu"}}]});
+        assert!(refused(&scaler("v2beta1", &spec), "1.34").contains("a metric has no target"));
+        let spec = json!({"metrics": [{"type": "Odd"}]});
+        assert!(refused(&scaler("v2beta1", &spec), "1.34").contains("metrics of the type `Odd`"));
+    }
 }

@@ -65,3 +65,48 @@ pub(super) fn down(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::objects::convert::tests::{converted, refused};
+
+    fn configuration(version: &str, webhooks: &str) -> String {
+        format!(
+            "{{apiVersion: admissionregistration.k8s.io/{version}, kind: MutatingWebhookConfiguration, \
+             metadata: {{name: a}}, webhooks: {webhooks}}}"
+        )
+    }
+
+    #[test]
+    fn defaults_are_written_out() {
+        let (document, notes) =
+            converted(&configuration("v1beta1", "[{name: x}, {name: y, sideEffects: None}]"), "1.34");
+        assert_eq!(
+            document["webhooks"][0],
+            json!({"name": "x", "failurePolicy": "Ignore", "matchPolicy": "Exact", "timeoutSeconds": 30,
+                "admissionReviewVersions": ["v1beta1"], "sideEffects": "NoneOnDryRun"})
+        );
+        assert_eq!(document["webhooks"][1]["sideEffects"], "None");
+        assert!(notes[0].starts_with("it does not say which side effects x has"), "{notes:?}");
+    }
+
+    #[test]
+    fn what_v1_does_not_allow_is_refused() {
+        let message = refused(&configuration("v1beta1", "[{name: x, sideEffects: Some}]"), "1.34");
+        assert!(message.contains("side effects also in dry runs"), "{message}");
+        let message = refused(&configuration("v1beta1", "[{name: x}, {name: x}]"), "1.34");
+        assert!(message.contains("two webhooks have the name `x`"), "{message}");
+    }
+
+    #[test]
+    fn an_older_cluster_sends_other_reviews() {
+        let new = "[{name: x, sideEffects: None, admissionReviewVersions: [v1, v1beta1]}]";
+        let (document, _) = converted(&configuration("v1", new), "1.15");
+        assert_eq!(document["webhooks"][0]["failurePolicy"], "Fail");
+        assert_eq!(document["webhooks"][0]["timeoutSeconds"], 10);
+        let message = refused(&configuration("v1", &new.replace(", v1beta1", "")), "1.15");
+        assert!(message.contains("does not take reviews of v1beta1"), "{message}");
+    }
+}

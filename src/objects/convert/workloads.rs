@@ -121,3 +121,70 @@ fn labels_and_selector(draft: &mut Draft) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::objects::convert::tests::{converted, refused};
+
+    fn workload(api: &str, kind: &str, spec: &Value) -> String {
+        json!({"apiVersion": api, "kind": kind, "metadata": {"name": "a"}, "spec": spec}).to_string()
+    }
+
+    fn template() -> Value {
+        json!({"metadata": {"labels": {"app": "a"}}, "spec": {}})
+    }
+
+    #[test]
+    fn defaults_of_the_first_versions_are_written_out() {
+        for (api, kind, expected) in [
+            (
+                "extensions/v1beta1",
+                "Deployment",
+                json!({"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}},
+                    "revisionHistoryLimit": 2_147_483_647, "progressDeadlineSeconds": 2_147_483_647}),
+            ),
+            ("apps/v1beta1", "Deployment", json!({"revisionHistoryLimit": 2})),
+            ("extensions/v1beta1", "DaemonSet", json!({"updateStrategy": {"type": "OnDelete"}})),
+            ("apps/v1beta1", "StatefulSet", json!({"updateStrategy": {"type": "OnDelete"}})),
+            ("extensions/v1beta1", "ReplicaSet", json!({})),
+        ] {
+            let (document, notes) = converted(&workload(api, kind, &json!({"template": template()})), "1.34");
+            assert_eq!(document["apiVersion"], "apps/v1");
+            assert_eq!(document["metadata"]["labels"], json!({"app": "a"}), "{kind}");
+            assert_eq!(document["spec"]["selector"], json!({"matchLabels": {"app": "a"}}), "{kind}");
+            for (name, value) in expected.as_object().expect("fields") {
+                assert_eq!(document["spec"][name], *value, "{api} {kind}");
+            }
+            assert!(notes.is_empty(), "{notes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_kept() {
+        let spec = json!({"template": template(), "selector": {"matchLabels": {"b": "c"}}, "revisionHistoryLimit": 3,
+            "progressDeadlineSeconds": 5, "strategy": {"type": "Recreate"}});
+        let (document, _) = converted(&workload("extensions/v1beta1", "Deployment", &spec), "1.34");
+        assert_eq!(document["spec"], spec);
+        let spec =
+            json!({"template": template(), "templateGeneration": 4, "updateStrategy": {"type": "RollingUpdate"}});
+        let (document, notes) = converted(&workload("extensions/v1beta1", "DaemonSet", &spec), "1.34");
+        assert_eq!(document["spec"]["updateStrategy"]["type"], "RollingUpdate");
+        assert_eq!(notes, ["`templateGeneration` is left out: the cluster counts by itself"]);
+    }
+
+    #[test]
+    fn what_can_not_be_said_is_refused() {
+        let message = refused(&workload("apps/v1beta1", "Deployment", &json!({"template": {}})), "1.34");
+        assert!(message.contains("neither a selector nor labels"), "{message}");
+        let message = refused(&workload("apps/v1beta2", "Deployment", &json!({"template": template()})), "1.34");
+        assert!(message.contains("it has no selector"), "{message}");
+        let spec = json!({"template": template(), "rollbackTo": {"revision": 1}});
+        let message = refused(&workload("extensions/v1beta1", "Deployment", &spec), "1.34");
+        assert!(message.contains("use kubectl rollout undo"), "{message}");
+        let spec = json!({"selector": {}, "minReadySeconds": 3});
+        let message = refused(&workload("apps/v1", "StatefulSet", &spec), "1.8");
+        assert!(message.ends_with("apps/v1beta2 has no `minReadySeconds`; leave `minReadySeconds` out"), "{message}");
+    }
+}
