@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::error::{Failure, Kind};
 
 pub use node::{Entry, Node, Tree};
-pub use write::to_string;
+pub use write::{stream, to_string};
 
 /// One document of a YAML stream.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,11 +2,13 @@
 
 mod completion;
 mod context;
+mod convert;
 mod doctor;
 mod down;
 mod images;
 mod inject;
 mod plan;
+mod reach;
 mod run;
 mod schema;
 mod signals;
@@ -84,8 +86,9 @@ pub struct Global {
 /// The form of data on standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// For people; where objects are printed, YAML.
     #[default]
+    #[value(alias = "yaml")]
     Text,
     /// For programs.
     Json,
@@ -114,6 +117,7 @@ enum Verb {
     Status(status::Args),
     Down(down::Args),
     Inject(inject::Args),
+    Convert(convert::Args),
     Images(images::Args),
     Schema(schema::Args),
     Completion(completion::Args),
@@ -130,6 +134,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Status(args) => args.run(context).await,
         Verb::Down(args) => args.run(context).await,
         Verb::Inject(args) => args.run(context).await,
+        Verb::Convert(args) => args.run(context).await,
         Verb::Images(args) => args.run(context).await,
         Verb::Schema(args) => args.run(context),
         Verb::Completion(args) => args.run(context),

@@ -15,7 +15,7 @@ use crate::apps;
 use crate::cluster::{self, Provider as _, State};
 use crate::error::{Failure, Kind};
 use crate::mesh::{self, Rendered};
-use crate::objects::{self, Api, Expected, Intent, Item, Object, Planned};
+use crate::objects::{self, Api, Expected, Intent, Item, Object, Place, Planned};
 use crate::parts;
 use crate::plan::event::Progress;
 use crate::spec::Injection;
@@ -239,8 +239,20 @@ impl Planner<'_> {
             objects.retain(|object| !(object.kind() == "Namespace" && expected.makes_namespace(object.name())));
         }
         let (name, options) = (set.name(self.site), set.options(self.site, self.limit, false));
-        let planned = objects::plan(self.api, &name, &objects, expected, &options, self.progress, self.cancel).await?;
+        let planned =
+            objects::plan(self.place()?, &name, &objects, expected, &options, self.progress, self.cancel).await?;
         Ok(Ok(self.shown(planned)))
+    }
+
+    fn place(&self) -> Result<Place<'_>, Failure> {
+        if let Some(api) = self.api {
+            return Ok(Place::Cluster(api));
+        }
+        let (file, version) = (&self.site.lab.file, &self.site.lab.cluster.kubernetes);
+        let release = version
+            .parse()
+            .map_err(|why| Failure::new(Kind::BadInput, format!("{file}: `cluster.kubernetes`: {version}: {why}")))?;
+        Ok(Place::Release(release))
     }
 
     /// An application's objects as they are applied, or why they can't be known.

@@ -1,11 +1,12 @@
 //! Applying a set of objects: in the order of its graph, and only what differs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::api::Api;
+use super::convert::Conversion;
 use super::delete::{self, Doomed};
 use super::drift;
 use super::error::Error;
@@ -14,7 +15,7 @@ use super::graph::Graph;
 use super::inventory::{self, Identity, Live};
 use super::object::{Object, ObjectRef};
 use super::request::Limit;
-use super::resolve::{self, Definitions, Kinds, Member};
+use super::resolve::{self, Definitions, Kinds, Member, Place};
 use super::send::Sender;
 use super::set::{self, Extent, SetName};
 use crate::plan::event::Progress;
@@ -65,6 +66,8 @@ pub struct Applied {
     pub unchanged: Vec<ObjectRef>,
     /// Members of the set that were deleted because they left it.
     pub pruned: Vec<ObjectRef>,
+    /// What was done to objects whose version the cluster does not serve.
+    pub converted: Vec<Conversion>,
 }
 
 impl Applied {
@@ -87,6 +90,7 @@ impl Applied {
         self.replaced.extend(other.replaced);
         self.unchanged.extend(other.unchanged);
         self.pruned.extend(other.pruned);
+        self.converted.extend(other.converted);
     }
 }
 
@@ -142,7 +146,7 @@ pub async fn apply(
     cancel: &CancellationToken,
 ) -> Result<Applied, Error> {
     let limit = Limit::new(options.deadline, progress, cancel);
-    let kinds = Kinds { api: Some(api), expected: &Definitions::default(), any: false };
+    let kinds = Kinds { place: Place::Cluster(api), expected: &Definitions::default(), any: false };
     let members = resolve::resolve(kinds, objects, options.default_namespace.as_deref()).await?;
     let graph = Graph::of(&members)?;
     let id = set.id();
@@ -154,6 +158,13 @@ pub async fn apply(
     if let Some(error) = Error::from_many(errors) {
         return Err(error);
     }
+    for (member, action) in members.iter().zip(&actions) {
+        for line in member.converted.iter().flat_map(Conversion::lines) {
+            // What was converted and applied before is told only to those who want every detail.
+            if matches!(action, Action::Keep) { progress.detail(line) } else { progress.note(line) }
+        }
+    }
+    let converted = members.iter().filter_map(|member| member.converted.clone()).collect();
     let wanted = Extent::of(members.iter().map(|member| &member.reference));
     let before = parent.clone().unwrap_or_default();
     let left = if options.prune { departed(api, &members, &live, &before, set, &limit).await? } else { Vec::new() };
@@ -165,6 +176,7 @@ pub async fn apply(
     let (conflicts, recreate) = (options.conflicts, options.recreate);
     let sender = Sender { api, id: &id, conflicts, recreate, limit: &limit };
     let mut applied = execute(&sender, &members, actions, &graph).await?;
+    applied.converted = converted;
     if !left.is_empty() {
         progress.status(format!("pruning {} objects", left.len()));
         applied.pruned = delete::remove(api, left, Some(&id), &limit).await?;
@@ -227,10 +239,11 @@ pub(super) async fn departed(
         }
     }
     let others = inventory::list(api, &more, Some(&id), limit).await?;
+    let wanted: HashSet<&Identity> = members.iter().map(|member| &member.identity).collect();
     let doomed = live.iter().chain(&others).filter(|(identity, live)| {
         live.set.as_deref() == Some(id.as_str())
             && live.reference.namespace.as_ref().is_none_or(|namespace| before.namespaces.contains(namespace))
-            && !members.iter().any(|member| member.identity == **identity)
+            && !wanted.contains(identity)
     });
     Ok(doomed.map(|(_, live)| Doomed::from(live)).collect())
 }

@@ -73,6 +73,20 @@ pub enum Error {
         /// The API versions that are served.
         served: Vec<String>,
     },
+    /// The object can't be brought to a version that is served.
+    #[error("{origin}: {object} of {} can't be converted for {to}: {reason}; {remedy}", object.api_version)]
+    Unconvertible {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// The API version, or the cluster, that it was to be converted for.
+        to: String,
+        /// What stands in the way.
+        reason: String,
+        /// What to write instead.
+        remedy: String,
+    },
     /// The object belongs to a set of somebody else's.
     #[error("{origin}: {object} belongs to another set, `{owner}`")]
     Owned {
@@ -224,6 +238,7 @@ impl Error {
             | Self::Version { .. }
             | Self::DependsOn { .. }
             | Self::Cycle { .. }
+            | Self::Unconvertible { .. }
             | Self::Refused { .. } => Kind::BadInput,
             Self::Owned { .. } | Self::Tooling { .. } | Self::Conflict { .. } | Self::Immutable { .. } => Kind::Refused,
             Self::Api { source, .. } => match source.as_ref() {
@@ -248,8 +263,8 @@ impl Error {
             Self::Version { served, .. } => Some(format!("Write the object for {}.", served.join(" or "))),
             Self::Owned { .. } => Some("Take it out of the other set first, or leave it out of this one.".to_owned()),
             Self::Conflict { .. } => Some(
-                "Leave these fields out of the file, or let their manager give them up \
-                 (kubectl apply --server-side --force-conflicts takes them over)."
+                "Leave these fields out of the file, or let their manager give them up; \
+                 `kubectl apply --server-side --force-conflicts --field-manager=istiolab` takes them over once."
                     .to_owned(),
             ),
             Self::Cycle { .. } => Some(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use istiolab::objects::{Api, Expected, Intent, Options, Phase, Planned, SetName, plan};
+use istiolab::objects::{Expected, Intent, Options, Phase, Place, Planned, SetName, plan};
 use istiolab::plan::event::Progress;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::{api, applied, get, objects};
 
-async fn planned(api: Option<&Api>, set: &str, text: &str) -> Planned {
+async fn planned(place: Place<'_>, set: &str, text: &str) -> Planned {
     let options = Options { deadline: Duration::from_secs(10), ..Options::default() };
     let set = SetName::new(set, "default");
     let mut expected = Expected::default();
     let (progress, cancel) = (Progress::silent(), CancellationToken::new());
-    plan(api, &set, &objects(text), &mut expected, &options, &progress, &cancel).await.expect("a plan")
+    plan(place, &set, &objects(text), &mut expected, &options, &progress, &cancel).await.expect("a plan")
 }
 
 /// What would be done, a line each: sign, object, phase that it is known after.
@@ -66,17 +66,17 @@ async fn a_set_is_planned_before_anything_of_it_is_there_and_empty_afterwards() 
         "+ Service planned/web after namespaces",
         "+ Boat planned/red after definitions",
     ];
-    assert_eq!(shown(&planned(Some(&api), "planned", SET).await), expected);
+    assert_eq!(shown(&planned(Place::Cluster(&api), "planned", SET).await), expected);
     for (version, kind, name) in
         [("v1", "Namespace", "planned"), ("v1", "ConfigMap", "planned-here"), ("v1", "ConfigMap", "planned")]
     {
         assert!(get(&api, version, kind, "default", name).await.is_none(), "planning makes nothing: {name}");
     }
     let without: Vec<_> = expected.iter().map(|line| line.split(" after").next().expect("one").to_owned()).collect();
-    assert_eq!(shown(&planned(None, "planned", SET).await), without);
+    assert_eq!(shown(&planned(Place::Release("1.34".parse().expect("a release")), "planned", SET).await), without);
 
     applied(&api, "planned", SET).await.expect("applied");
-    let after = planned(Some(&api), "planned", SET).await;
+    let after = planned(Place::Cluster(&api), "planned", SET).await;
     assert_eq!((shown(&after), after.unchanged), (Vec::new(), 5));
 }
 
@@ -104,7 +104,7 @@ spec:
 
     let next =
         text.replace("image: one", "image: two, env: [{name: A, value: b}]").replace("password: one", "password: two");
-    let lines = shown(&planned(Some(&api), "planned-fields", &next).await);
+    let lines = shown(&planned(Place::Cluster(&api), "planned-fields", &next).await);
     assert_eq!(
         lines,
         [
@@ -139,7 +139,7 @@ async fn what_left_the_set_and_what_must_be_replaced_or_is_refused_is_shown() {
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-odd}, daten: {a: b}}\n"
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-other}}\n"
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-theirs}, data: {a: '2'}}\n";
-    let plan = planned(Some(&api), "plan-rest", &text).await;
+    let plan = planned(Place::Cluster(&api), "plan-rest", &text).await;
     let lines = shown(&plan);
     assert_eq!(lines.len(), 5, "{lines:#?}");
     let has = |begin: &str, end: &str| lines.iter().any(|line| line.starts_with(begin) && line.ends_with(end));
