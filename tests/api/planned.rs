@@ -161,3 +161,90 @@ async fn what_left_the_set_and_what_must_be_replaced_or_is_refused_is_shown() {
     assert_eq!(plan.items.iter().filter(|item| item.phase == Phase::Services).count(), 1);
     assert!(get(&api, "v1", "ConfigMap", "default", "plan-rest-left").await.is_some(), "planning deletes nothing");
 }
+
+#[tokio::test]
+async fn what_is_converted_is_shown() {
+    let Some(api) = api("plan a conversion").await else { return };
+    let text = "{apiVersion: policy/v1beta1, kind: PodDisruptionBudget, metadata: {name: plan-old}, spec: {minAvailable: 1, selector: {matchLabels: {a: b}}}}";
+    for place in [Place::Cluster(&api), Place::Release("1.34".parse().expect("a release"))] {
+        let plan = planned(place, "plan-old", text).await;
+        let converted = plan.items[0].converted.as_ref().expect("it is converted");
+        assert_eq!(
+            (converted.from.as_str(), plan.items[0].object.api_version.as_str()),
+            ("policy/v1beta1", "policy/v1")
+        );
+    }
+    applied(&api, "plan-old", text).await.expect("applied");
+    assert_eq!(shown(&planned(Place::Cluster(&api), "plan-old", text).await), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_set_before_makes_is_expected() {
+    let Some(api) = api("plan after another").await else { return };
+    let (progress, cancel, options) = (Progress::silent(), CancellationToken::new(), Options::default());
+    let mut expected = Expected::default();
+    let first = "
+{apiVersion: v1, kind: Namespace, metadata: {name: plan-after}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: cars.after.test}
+spec: {group: after.test, scope: Namespaced, names: {kind: Car, plural: cars}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]}
+";
+    let second = "
+{apiVersion: after.test/v1, kind: Car, metadata: {name: red, namespace: plan-after}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: red, namespace: plan-after}}
+";
+    let mut lines = Vec::new();
+    for (name, text) in [("plan-after-1", first), ("plan-after-2", second)] {
+        let (set, place) = (SetName::new(name, "default"), Place::Cluster(&api));
+        let planned = plan(place, &set, &objects(text), &mut expected, &options, &progress, &cancel).await;
+        lines.extend(shown(&planned.expect("a plan")));
+    }
+    assert_eq!(
+        lines,
+        [
+            "+ Namespace plan-after",
+            "+ CustomResourceDefinition cars.after.test",
+            "+ ConfigMap plan-after/red after namespaces",
+            "+ Car plan-after/red after definitions",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_webhook_that_does_not_answer_leaves_the_plan_with_what_the_file_says() {
+    let Some(api) = api("plan past a webhook").await else { return };
+    let hook = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: plan-hooked, labels: {plan-hooked: 'yes'}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: plan-hooked}, data: {a: '1'}}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: dead.planned.test}
+webhooks:
+- name: dead.planned.test
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Fail
+  clientConfig: {url: 'https://127.0.0.1:1/none'}
+  namespaceSelector: {matchLabels: {plan-hooked: 'yes'}}
+  rules: [{apiGroups: [''], apiVersions: [v1], operations: [UPDATE], resources: [configmaps]}]
+";
+    applied(&api, "plan-hooked", hook).await.expect("applied");
+    // The server takes a moment until it calls a new webhook.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let set = SetName::new("plan-hooked", "default");
+    let options = Options { deadline: Duration::from_secs(2), ..Options::default() };
+    let changed = objects(&hook.replace("a: '1'", "a: '2'"));
+    let (progress, cancel, mut expected) = (Progress::silent(), CancellationToken::new(), Expected::default());
+    let plan = plan(Place::Cluster(&api), &set, &changed, &mut expected, &options, &progress, &cancel).await;
+    let plan = plan.expect("a plan all the same");
+    assert_eq!(shown(&plan), ["~ [.data.a \"1\" > \"2\"] ConfigMap plan-hooked/settings"]);
+    let note = plan.items[0].note.as_deref().expect("it is said");
+    assert!(note.starts_with("it could not be tried out: webhook dead.planned.test does not answer: "), "{note}");
+}
