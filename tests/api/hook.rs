@@ -51,8 +51,8 @@ impl Hook {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .expect("a key that fits");
-        let authority = base64::engine::general_purpose::STANDARD
-            .encode(fs_err::read(keys.join("ca.crt")).expect("an authority"));
+        let authority =
+            base64::engine::general_purpose::STANDARD.encode(fs_err::read(keys.join("ca.crt")).expect("an authority"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (answer, asked) = watch::channel(answer);

@@ -34,10 +34,11 @@ impl Own {
         let folder = Utf8PathBuf::from_path_buf(tempfile::tempdir().expect("a folder").keep()).expect("UTF-8");
         link(&binaries, &folder);
         fs_err::write(folder.join("tokens"), USERS).expect("written");
+        let [etcd_port, peer, port] = free_ports();
+        fs_err::write(folder.join("kubeconfig"), kubeconfig("test-token", port)).expect("written");
         let pki = folder.join("pki");
         let version = ["--kubernetes-version", "v1.34.0", "--cert-dir", pki.as_str()];
         run(&folder.join("kubeadm"), &[&["init", "phase", "certs", "sa"], version.as_slice()].concat());
-        let [etcd_port, peer, port] = free_ports();
         let etcd = etcd(&binaries, &folder, etcd_port, peer);
         let arguments = arguments(&folder, etcd_port, port, more);
         let (controllers, apiserver) = (Mutex::new(None), Mutex::new(None));
@@ -82,10 +83,7 @@ impl Own {
 
     /// Waits until the server is ready.
     pub(crate) async fn ready(&self) {
-        // A client of its own, whose retries would hide how long it takes.
-        let mut config = self.config().await;
-        config.default_retry = false;
-        let client = kube::Client::try_from(config).expect("a client");
+        let client = kube::Client::try_from(self.config().await).expect("a client");
         let begin = Instant::now();
         loop {
             let request = http::Request::get("/readyz").body(Vec::new()).expect("a request");
@@ -100,17 +98,7 @@ impl Own {
 
     /// The way to the server. Each test has a runtime of its own, and a client lives on one.
     pub(crate) async fn config(&self) -> kube::Config {
-        self.config_of("test-token", self.port).await
-    }
-
-    /// The way to the server as somebody with this token, through this port.
-    pub(crate) async fn config_of(&self, token: &str, port: u16) -> kube::Config {
-        let file = Kubeconfig::from_yaml(&kubeconfig(token, port)).expect("a kubeconfig");
-        let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-        let mut config = config.expect("a configuration");
-        // As the lab's own client: what the server says must reach the engine.
-        config.default_retry = false;
-        config
+        config_of("test-token", self.port).await
     }
 
     /// The API, once the server is ready.
@@ -131,9 +119,7 @@ impl Own {
 
     /// A kubeconfig for programs.
     pub(crate) fn kubeconfig_file(&self) -> Utf8PathBuf {
-        let path = self.folder.join("kubeconfig");
-        fs_err::write(&path, kubeconfig("test-token", self.port)).expect("written");
-        path
+        self.folder.join("kubeconfig")
     }
 
     /// Makes etcd forget everything but the newest state, as the API server does every five minutes.
@@ -150,6 +136,21 @@ impl Own {
         let revision = now["header"]["revision"].as_str().expect("a revision").to_owned();
         ask("compaction", format!(r#"{{"revision": "{revision}", "physical": true}}"#)).await;
     }
+}
+
+/// The way to the server at this port as somebody with this token.
+pub(crate) async fn config_of(token: &str, port: u16) -> kube::Config {
+    let file = Kubeconfig::from_yaml(&kubeconfig(token, port)).expect("a kubeconfig");
+    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
+    let mut config = config.expect("a configuration");
+    // As the lab's own client: what the server says must reach the engine.
+    config.default_retry = false;
+    config
+}
+
+/// The API at this port, as somebody with this token.
+pub(crate) async fn api_of(token: &str, port: u16) -> Api {
+    Api::new(kube::Client::try_from(config_of(token, port).await).expect("a client"))
 }
 
 fn kubeconfig(token: &str, port: u16) -> String {

@@ -64,6 +64,16 @@ pub(crate) async fn get(
     Some(serde_json::to_value(object).expect("JSON"))
 }
 
+/// Changes an object of the core group by a merge patch.
+pub(crate) async fn patch(api: &Api, kind: &str, namespace: &str, name: &str, patch: &serde_json::Value) {
+    let served = api.served("", "v1", kind).await.expect("discovery").expect("a kind that is served");
+    let requests: kube::Api<kube::api::DynamicObject> =
+        kube::Api::namespaced_with(api.client().clone(), namespace, &served.resource);
+    let params =
+        kube::api::PatchParams { field_manager: Some("a-test".to_owned()), ..kube::api::PatchParams::default() };
+    requests.patch(name, &params, &kube::api::Patch::Merge(patch)).await.expect("patched");
+}
+
 /// Names of references, `Kind namespace/name`, sorted.
 pub(crate) fn names(objects: &[istiolab::objects::ObjectRef]) -> Vec<String> {
     let mut names: Vec<_> = objects.iter().map(ToString::to_string).collect();
