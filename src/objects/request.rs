@@ -79,6 +79,9 @@ impl<'a> Limit<'a> {
 /// What an error says, without the wrapping of the client.
 pub(crate) fn told(error: &kube::Error) -> String {
     match error {
+        kube::Error::Api(status) if TOO_LARGE.iter().any(|text| status.message.contains(text)) => {
+            format!("it is too large for the cluster's store, etcd, which takes 1.5 MiB ({})", status.message)
+        }
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
         other => causes(other).join(": "),
@@ -94,10 +97,10 @@ fn asked_pause(error: &kube::Error) -> Duration {
     Duration::from_secs(asked.into()).max(least)
 }
 
-/// What the API server answers with 500 although it is for good: fields that are not in the schema,
-/// and objects that etcd, or the line to it, has no room for.
-const FOR_GOOD: [&str; 3] =
-    ["failed to create typed", "request is too large", "trying to send message larger than max"];
+/// What the API server answers with 500 for objects that etcd, or the line to it, has no room for.
+const TOO_LARGE: [&str; 2] = ["request is too large", "trying to send message larger than max"];
+/// What it answers with 500 for fields that are not in the schema.
+const NO_FIELD: &str = "failed to create typed";
 
 /// Conflicts that no other try solves: the object of that name is not the one that was meant, or is
 /// already going.
@@ -110,7 +113,7 @@ pub(crate) fn passing(error: &kube::Error) -> bool {
             let names_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
             match status.code {
                 // Webhooks that do not answer yet and an etcd without a leader are told as 500.
-                500 => !FOR_GOOD.iter().any(|text| status.message.contains(text)),
+                500 => !TOO_LARGE.iter().chain([&NO_FIELD]).any(|text| status.message.contains(text)),
                 429 | 502 | 503 | 504 => true,
                 // Somebody was faster; a conflict of field managers lists causes and stays.
                 409 => !SETTLED.iter().any(|text| status.message.contains(text)) && !has_managers(status),

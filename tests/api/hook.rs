@@ -66,8 +66,8 @@ impl Hook {
     }
 
     /// The configuration by which the API server asks it about config maps in this namespace, and the
-    /// namespace. A name that nobody else has.
-    pub(crate) fn objects(&self, name: &str) -> String {
+    /// namespace. A name that nobody else has. The server waits this many seconds for an answer.
+    pub(crate) fn objects(&self, name: &str, seconds: u32) -> String {
         format!(
             "
 apiVersion: v1
@@ -82,7 +82,7 @@ webhooks:
   admissionReviewVersions: [v1]
   sideEffects: None
   failurePolicy: Fail
-  timeoutSeconds: 1
+  timeoutSeconds: {seconds}
   clientConfig: {{url: 'https://127.0.0.1:{}/ask', caBundle: {}}}
   namespaceSelector: {{matchLabels: {{hook: {name}}}}}
   rules: [{{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}}]

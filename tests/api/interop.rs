@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::own::Own;
 use crate::programs::command;
-use crate::server::{get, names, objects, shared};
+use crate::server::{config_map, get, names, objects, shared};
 
 /// Runs kubectl. Gives back what it printed, and whether it ended well.
 fn kubectl(own: &Own, arguments: &[&str], objects: &str) -> (bool, String) {
@@ -45,10 +45,6 @@ fn hand_over(own: &Own, failure: &Failure) {
 async fn ours(api: &Api, set: &SetName, text: &str) -> Result<Applied, Error> {
     let options = Options { deadline: Duration::from_secs(30), ..Options::default() };
     apply(api, set, &objects(text), &options, &Progress::silent(), &CancellationToken::new()).await
-}
-
-fn config_map(name: &str, value: &str) -> String {
-    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: '{value}'}}\n")
 }
 
 fn secret(name: &str) -> String {

@@ -6,31 +6,33 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use istiolab::error::{Failure, Kind};
 use istiolab::objects::{Api, Error, Options, SetName, apply, ready};
 use istiolab::plan::event::Progress;
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::hook::Answer;
 use crate::own::api_of;
 use crate::readiness::{deployment, reference, set_status};
-use crate::server::{api, applied, objects, shared};
+use crate::server::{api, applied, config_maps, objects, shared};
+use crate::webhooks::hooked;
 
-/// The user `tiny` gets this share of the server, and no place to queue.
-fn tiny(shares: u32) -> String {
+/// The user gets this share of the server, and no place to queue.
+fn tiny(user: &str, shares: u32) -> String {
     format!(
         "
 apiVersion: flowcontrol.apiserver.k8s.io/v1
 kind: PriorityLevelConfiguration
-metadata: {{name: tiny}}
+metadata: {{name: {user}}}
 spec: {{type: Limited, limited: {{nominalConcurrencyShares: {shares}, lendablePercent: 0, borrowingLimitPercent: 0, limitResponse: {{type: Reject}}}}}}
 ---
 apiVersion: flowcontrol.apiserver.k8s.io/v1
 kind: FlowSchema
-metadata: {{name: tiny}}
+metadata: {{name: {user}}}
 spec:
-  priorityLevelConfiguration: {{name: tiny}}
-  matchingPrecedence: 1
+  priorityLevelConfiguration: {{name: {user}}}
+  matchingPrecedence: 2
   rules:
-  - subjects: [{{kind: User, user: {{name: tiny}}}}]
+  - subjects: [{{kind: User, user: {{name: {user}}}}}]
     resourceRules: [{{verbs: ['*'], apiGroups: ['*'], resources: ['*'], namespaces: ['*'], clusterScope: true}}]
 "
     )
@@ -51,13 +53,9 @@ async fn rejected(api: &Api) -> f64 {
 async fn requests_that_are_turned_away_are_sent_again() {
     let Some(own) = shared("429").await else { return };
     let admin = own.api().await;
-    applied(&admin, "tiny", &tiny(1)).await.expect("applied");
+    applied(&admin, "tiny", &tiny("tiny", 1)).await.expect("applied");
     let api = api_of("tiny-token", own.port()).await;
-    let text: String = (0..200)
-        .map(|number| {
-            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: tiny-{number}}}\ndata: {{a: b}}\n")
-        })
-        .collect();
+    let text = config_maps("tiny", 200);
     let set = SetName::new("tiny-objects", "default");
     let options = Options { deadline: Duration::from_mins(2), ..Options::default() };
     let (objects, cancel) = (objects(&text), CancellationToken::new());
@@ -74,13 +72,27 @@ async fn requests_that_are_turned_away_are_sent_again() {
     }
     assert!(rejected(&admin).await > 0.0, "nothing was turned away");
     assert_eq!(created % 200, 0);
+}
 
-    // Now it gets nothing at all.
-    applied(&admin, "tiny", &tiny(0)).await.expect("applied");
+/// One request of `tiny` lasts long, and it gets no second one meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_turned_away_until_the_end_is_told_so() {
+    let Some((admin, hook)) = hooked("429 for ever", "jam", 15).await else { return };
+    let own = shared("429 for ever").await.expect("it is there");
+    applied(&admin, "tiny-jam", &tiny("tiny-jam", 0)).await.expect("applied");
+    let api = api_of("tiny-jam-token", own.port()).await;
+    hook.answers(Answer::Hang);
+    let requests: kube::Api<ConfigMap> = kube::Api::namespaced(api.client().clone(), "jam");
+    let long = serde_json::from_value(json!({"metadata": {"name": "long"}})).expect("an object");
+    let jam = tokio::spawn(async move { requests.create(&kube::api::PostParams::default(), &long).await.map(drop) });
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let options = Options { deadline: Duration::from_secs(4), ..Options::default() };
     let mut message = String::new();
-    for _ in 0..20 {
-        let api = Api::new(api.client().clone());
+    // Until the server has taken note of the flow schema nothing is turned away.
+    for number in 0..20 {
+        let text = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: jam-{number}}}}}");
+        let set = SetName::new(format!("jam-{number}"), "default");
+        let (objects, cancel) = (objects(&text), CancellationToken::new());
         if let Err(error) = apply(&api, &set, &objects, &options, &Progress::silent(), &cancel).await {
             message = error.to_string();
             assert_eq!(Failure::from(error).kind, Kind::TimedOut, "{message}");
@@ -88,6 +100,7 @@ async fn requests_that_are_turned_away_are_sent_again() {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    jam.abort();
     assert!(message.to_lowercase().contains("too many requests"), "{message}");
 }
 
@@ -120,10 +133,11 @@ spec:
     let whale = |bytes: usize| {
         format!("{{apiVersion: limits.test/v1, kind: Whale, metadata: {{name: w}}, spec: '{}'}}", "x".repeat(bytes))
     };
-    // Refused by validation, by etcd, and before it is read.
+    // Refused by validation, by the line to etcd, by etcd, and before it is read.
     let refused = [
-        ("ConfigMap default/larger", large("larger", (1 << 20) + 1), "must have at most 1048576 bytes"),
-        ("Whale default/w", whale(2 << 20), "too large"),
+        ("ConfigMap default/larger", large("larger", (1 << 20) + 1), "may not be more than 1048576 bytes"),
+        ("Whale default/w", whale(2 << 20), "it is too large for the cluster's store"),
+        ("Whale default/w", whale(1800 << 10), "it is too large for the cluster's store"),
         ("Whale default/w", whale(4 << 20), "too large"),
     ];
     for (object, text, why) in refused {

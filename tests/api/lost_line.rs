@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::own::api_of;
 use crate::readiness::{deployment, reference, set_status};
-use crate::server::{api, applied, shared};
+use crate::server::{api, applied, config_maps, shared};
 use crate::wire::Wire;
 
 /// A client over a line of its own.
@@ -24,11 +24,7 @@ const READY: fn() -> serde_json::Value = || json!({"observedGeneration": 1, "rep
 #[tokio::test]
 async fn applying_goes_on_after_cuts() {
     let Some((api, wire)) = over_a_wire("cuts").await else { return };
-    let text: String = (0..150)
-        .map(|number| {
-            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cut-{number}}}\ndata: {{a: b}}\n")
-        })
-        .collect();
+    let text = config_maps("cut", 150);
     let cuts = async {
         for _ in 0..8 {
             tokio::time::sleep(Duration::from_millis(60)).await;

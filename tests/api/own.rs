@@ -9,9 +9,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::programs::{Process, binaries, free_ports, link, run};
 
-/// Whose requests the server takes for whom: token, name, group. `tiny` is a user with no rights to
-/// speak of that flow schemas of a test may name.
-const USERS: &str = "test-token,admin,admin,system:masters\ntiny-token,tiny,tiny,tiny\n";
+/// Whose requests the server takes for whom: token, name, identifier, group. The last ones are there
+/// for flow schemas of tests to name.
+const USERS: &str =
+    "test-token,admin,admin,system:masters\ntiny-token,tiny,tiny,tiny\ntiny-jam-token,tiny-jam,tiny-jam,tiny\n";
 
 /// A server. Its processes end, and its folder goes, when it is dropped or this program ends.
 pub(crate) struct Own {

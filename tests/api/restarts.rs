@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::own::{Own, api_of};
 use crate::readiness::{deployment, reference, set_status};
-use crate::server::{get, objects};
+use crate::server::{config_maps, get, objects};
 use crate::wire::Wire;
 
 /// Longer than a server takes to start on a busy machine.
@@ -18,14 +18,6 @@ const LIMIT: Duration = Duration::from_mins(3);
 
 /// How long the server is away beyond the time that it takes to start.
 const AWAY: Duration = Duration::from_millis(500);
-
-fn config_maps(count: usize) -> String {
-    (0..count)
-        .map(|number| {
-            format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c-{number}}}\ndata: {{a: '{number}'}}\n")
-        })
-        .collect()
-}
 
 /// Waits until this many states have been told.
 async fn states(events: &mut UnboundedReceiver<Event>, count: usize) {
@@ -95,7 +87,7 @@ async fn delete_and_restart(own: &Own, api: &Api) {
 async fn a_server_that_is_restarted_in_the_middle_is_waited_for() {
     let Some(own) = Own::start("restarts", &[]) else { return };
     let api = own.api().await;
-    apply_and_restart(&own, &api, &(config_maps(300) + "---\n" + &deployment("restarted"))).await;
+    apply_and_restart(&own, &api, &(config_maps("c", 300) + "---\n" + &deployment("restarted"))).await;
     wait_and_restart(&own, &api).await;
     delete_and_restart(&own, &api).await;
 }
@@ -134,7 +126,7 @@ async fn a_watch_whose_version_is_too_old_begins_anew() {
 async fn a_list_that_is_forgotten_in_the_middle_is_begun_anew() {
     let Some(own) = Own::start("lists", &["--watch-cache=false"]) else { return };
     let api = own.api().await;
-    let text = config_maps(1200);
+    let text = config_maps("lists", 1200);
     crate::server::applied(&api, "lists", &text).await.expect("applied");
     let stop = CancellationToken::new();
     let forget = async {

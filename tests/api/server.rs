@@ -33,6 +33,16 @@ pub(crate) async fn config(test: &str) -> Option<kube::Config> {
     Some(shared(test).await?.config().await)
 }
 
+/// A document with a config map.
+pub(crate) fn config_map(name: &str, value: &str) -> String {
+    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: '{value}'}}\n")
+}
+
+/// As many config maps, `NAME-0` and so on.
+pub(crate) fn config_maps(name: &str, count: usize) -> String {
+    (0..count).map(|number| config_map(&format!("{name}-{number}"), "b")).collect()
+}
+
 /// The objects of a text.
 pub(crate) fn objects(text: &str) -> Vec<Object> {
     parse(text, "test.yaml").expect("objects")

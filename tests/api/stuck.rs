@@ -101,17 +101,17 @@ spec:
 #[tokio::test]
 async fn an_object_that_took_the_name_is_left_alone() {
     let Some(api) = api("same name").await else { return };
-    let text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: again, finalizers: [test/keep]}}";
+    let text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: same-name, finalizers: [test/keep]}}";
     applied(&api, "again", text).await.expect("applied");
     let requests: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
         kube::Api::namespaced(api.client().clone(), "default");
     let swap = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        patch(&api, "ConfigMap", "default", "again", &json!({"metadata": {"finalizers": null}})).await;
-        let new = serde_json::from_value(json!({"metadata": {"name": "again"}})).expect("an object");
+        patch(&api, "ConfigMap", "default", "same-name", &json!({"metadata": {"finalizers": null}})).await;
+        let new = serde_json::from_value(json!({"metadata": {"name": "same-name"}})).expect("an object");
         requests.create(&kube::api::PostParams::default(), &new).await.expect("made");
     };
     let (deleted, ()) = tokio::join!(delete(&api, "again", 20), swap);
     deleted.expect("what was the set's is gone");
-    assert!(get(&api, "v1", "ConfigMap", "default", "again").await.is_some(), "the new one is not the set's");
+    assert!(get(&api, "v1", "ConfigMap", "default", "same-name").await.is_some(), "the new one is not the set's");
 }

@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use crate::hook::{Answer, Hook};
 use crate::server::{api, applied, objects, shared};
 
-/// A namespace with a webhook that is in force.
-async fn hooked(test: &'static str, name: &str) -> Option<(Api, Hook)> {
+/// A namespace with a webhook that is in force, for whose answer the server waits this many seconds.
+pub(crate) async fn hooked(test: &str, name: &str, seconds: u32) -> Option<(Api, Hook)> {
     let api = api(test).await?;
     let hook = Hook::start(shared(test).await?, Answer::Deny("not yet".to_owned())).await;
-    applied(&api, &format!("{name}-hook"), &hook.objects(name)).await.expect("applied");
+    applied(&api, &format!("{name}-hook"), &hook.objects(name, seconds)).await.expect("applied");
     let begin = Instant::now();
     // The server takes a moment until it asks a new webhook.
     for number in 0.. {
@@ -51,7 +51,7 @@ fn config_map(name: &str, namespace: &str) -> String {
 
 #[tokio::test]
 async fn a_webhook_that_hangs_is_named_meanwhile_and_at_the_end() {
-    let Some((api, hook)) = hooked("hanging webhook", "hanging").await else { return };
+    let Some((api, hook)) = hooked("hanging webhook", "hanging", 1).await else { return };
     hook.answers(Answer::Hang);
     let begin = Instant::now();
     let (result, told) = send(&api, "hanging", &config_map("a", "hanging"), Duration::from_secs(4)).await;
@@ -66,7 +66,7 @@ async fn a_webhook_that_hangs_is_named_meanwhile_and_at_the_end() {
 
 #[tokio::test]
 async fn a_webhook_that_hangs_at_first_is_waited_for() {
-    let Some((api, hook)) = hooked("webhook that comes", "coming").await else { return };
+    let Some((api, hook)) = hooked("webhook that comes", "coming", 1).await else { return };
     hook.answers(Answer::Hang);
     let come = async {
         tokio::time::sleep(Duration::from_millis(2500)).await;
@@ -80,7 +80,7 @@ async fn a_webhook_that_hangs_at_first_is_waited_for() {
 
 #[tokio::test]
 async fn a_webhook_that_answers_late_is_no_trouble() {
-    let Some((api, hook)) = hooked("late webhook", "late").await else { return };
+    let Some((api, hook)) = hooked("late webhook", "late", 1).await else { return };
     hook.answers(Answer::Late(Duration::from_millis(600)));
     let (result, told) = send(&api, "late", &config_map("a", "late"), Duration::from_secs(30)).await;
     assert_eq!(result.expect("it is allowed").created.len(), 1);
@@ -89,7 +89,7 @@ async fn a_webhook_that_answers_late_is_no_trouble() {
 
 #[tokio::test]
 async fn a_webhook_that_refuses_is_told_at_once() {
-    let Some((api, hook)) = hooked("refusing webhook", "refusing").await else { return };
+    let Some((api, hook)) = hooked("refusing webhook", "refusing", 1).await else { return };
     hook.answers(Answer::Deny("config maps are not for you".to_owned()));
     let begin = Instant::now();
     let (result, _) = send(&api, "refusing", &config_map("a", "refusing"), Duration::from_secs(30)).await;

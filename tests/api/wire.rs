@@ -90,7 +90,7 @@ async fn connection(client: TcpStream, port: u16, made: u64, mut state: watch::R
             changed = state.changed() => if changed.is_err() { return },
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn forward(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf) {
