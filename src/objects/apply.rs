@@ -14,6 +14,7 @@ use super::definitions;
 use super::delete::{self, Doomed};
 use super::drift;
 use super::error::Error;
+use super::handover;
 use super::inventory::{self, Identity, Live};
 use super::object::{Object, ObjectRef};
 use super::order::Phase;
@@ -267,6 +268,8 @@ impl Sender<'_> {
             into_set = made_by_us || live.terminating;
             if live.terminating {
                 delete::gone(self.api, &[Doomed::from(live.as_ref())], None, self.limit).await?;
+            } else if made_by_us {
+                handover::take(self.api, live, self.limit).await?;
             }
         }
         let mut document = member.document.clone();

@@ -100,13 +100,18 @@ pub(super) async fn remove(
     let mut deleted = Vec::new();
     for (phase, mut objects) in phases.into_iter().rev() {
         objects.sort_by(|a, b| a.reference.cmp(&b.reference));
-        limit.progress.status(format!("deleting {phase}, {} of {total} objects gone", deleted.len()));
         // Futures by a loop: from a closure over borrowed items the compiler can't tell that they are `Send`.
         let mut requests = Vec::with_capacity(objects.len());
         for object in objects.iter().filter(|object| !object.terminating) {
             requests.push(delete(api, object, limit).boxed());
         }
-        stream::iter(requests).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+        let mut asked = deleted.len() + objects.len() - requests.len();
+        let mut answers = stream::iter(requests).buffer_unordered(CONCURRENCY);
+        while answers.try_next().await?.is_some() {
+            asked += 1;
+            limit.progress.status(format!("deleting {phase}, {asked} of {total} objects"));
+        }
+        drop(answers);
         gone(api, &objects, id, limit).await?;
         deleted.extend(objects.into_iter().map(|object| object.reference));
     }

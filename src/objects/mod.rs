@@ -10,6 +10,7 @@ mod definitions;
 mod delete;
 mod drift;
 mod error;
+mod handover;
 mod inventory;
 mod load;
 mod object;

@@ -118,6 +118,31 @@ async fn a_set_of_kubectls_is_pruned_by_us_once_it_is_handed_over() {
     assert!(get(&api, "v1", "Secret", "default", "theirs-set").await.is_none());
 }
 
+/// Fields that kubectl applied and our files do not have are gone after the hand-over, whichever way
+/// kubectl applied them.
+#[tokio::test]
+async fn fields_of_kubectls_do_not_stay() {
+    let Some(own) = shared("fields of kubectl's").await else { return };
+    let api = own.api().await;
+    for (name, how) in [("fields-client", "--server-side=false"), ("fields-server", "--server-side=true")] {
+        let theirs = config_map(name, "1").replace("data: {", "data: {b: gone, ");
+        let applyset = format!("--applyset=configmaps/{name}-set");
+        let apply = ["apply", "--namespace", "default", "--prune", &applyset, how];
+        let (done, told) = kubectl(own, &apply, &theirs);
+        assert!(done, "{told}");
+        let set = SetName::new(format!("{name}-set"), "default");
+        let error = ours(&api, &set, &config_map(name, "2")).await.expect_err("it is kubectl's");
+        hand_over(own, &error.into());
+        let done = ours(&api, &set, &config_map(name, "2")).await.expect("applied");
+        assert_eq!(names(&done.changed), [format!("ConfigMap default/{name}")]);
+        let object = get(&api, "v1", "ConfigMap", "default", name).await.expect("it is there");
+        assert_eq!(object["data"], serde_json::json!({"a": "2"}));
+        let last = &object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+        assert!(last.is_null(), "{last}");
+        assert!(ours(&api, &set, &config_map(name, "2")).await.expect("applied").is_unchanged());
+    }
+}
+
 /// What older kubectls wrote, and what a tool writes that leaves the kinds to be found.
 #[tokio::test]
 async fn parents_with_other_hints_are_read() {

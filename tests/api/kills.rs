@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use istiolab::objects::{Api, Applied, Options, PART_OF, SetName, apply, delete_set};
-use istiolab::plan::event::Progress;
+use istiolab::plan::event::{Progress, What};
 use kube::api::{DynamicObject, ListParams, PostParams};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ use crate::server::{applied, get, objects};
 const CHILD: &str = "ISTIOLAB_TEST_CHILD";
 /// How many kills there are, half of them while applying, half while deleting.
 const KILLS: &str = "ISTIOLAB_TEST_KILLS";
+/// What the process's own lines begin with.
+const STATE: &str = "state: ";
 const LIMIT: Duration = Duration::from_mins(2);
 
 fn set() -> SetName {
@@ -72,52 +75,79 @@ spec:
     text
 }
 
-async fn run(api: &Api, second: bool) -> Applied {
+async fn run(api: &Api, second: bool, progress: &Progress) -> Applied {
     let options = Options { deadline: LIMIT, ..Options::default() };
-    let (objects, progress, cancel) = (objects(&text(second)), Progress::silent(), CancellationToken::new());
-    apply(api, &set(), &objects, &options, &progress, &cancel).await.expect("applied")
+    let (objects, cancel) = (objects(&text(second)), CancellationToken::new());
+    apply(api, &set(), &objects, &options, progress, &cancel).await.expect("applied")
 }
 
-async fn delete(api: &Api) {
-    delete_set(api, &set(), LIMIT, &Progress::silent(), &CancellationToken::new()).await.expect("deleted");
+async fn delete(api: &Api, progress: &Progress) {
+    delete_set(api, &set(), LIMIT, progress, &CancellationToken::new()).await.expect("deleted");
 }
 
-/// What the killed process does. Called as a usual test, it does both with nobody to kill it.
+/// As a new process would find the cluster: with nothing known of it.
+fn anew(api: &Api) -> Api {
+    Api::new(api.client().clone())
+}
+
+/// What the killed process does, with a line for every state that it tells. Called as a usual test,
+/// it does both with nobody to kill it.
 #[tokio::test]
 async fn a_process_applies_and_deletes() {
     let Some(order) = std::env::var_os(CHILD) else {
         let Some(own) = Own::start("a process", &[]) else { return };
         own.start_controllers("namespace-controller");
-        let api = own.api().await;
-        assert_eq!(run(&api, true).await.created.len(), objects(&text(true)).len());
-        return delete(&api).await;
+        let (api, progress) = (own.api().await, Progress::silent());
+        assert_eq!(run(&api, true, &progress).await.created.len(), objects(&text(true)).len());
+        return delete(&api, &progress).await;
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let order = order.into_string().expect("text");
     let (verb, port) = order.split_once(' ').expect("verb and port");
     let api = api_of("test-token", port.parse().expect("a port")).await;
-    if verb == "apply" { drop(run(&api, true).await) } else { delete(&api).await }
+    let (progress, mut events) = Progress::channel();
+    let tell = async {
+        while let Some(event) = events.recv().await {
+            if let What::Status { text } = event.what {
+                writeln!(std::io::stdout(), "{STATE}{text}").expect("told");
+            }
+        }
+    };
+    let work = async {
+        if verb == "apply" {
+            drop(run(&api, true, &progress).await)
+        } else {
+            delete(&api, &progress).await
+        }
+        drop(progress);
+    };
+    tokio::join!(work, tell);
 }
 
-/// Runs the process; with a time, kills it then. Gives back how long it ran, and whether it came to its end.
-async fn process(own: &Own, verb: &str, kill: Option<Duration>) -> (Duration, bool) {
+/// Runs the process; with a number, kills it as soon as it has told so many states. Gives back the
+/// states, and whether it came to its end.
+fn process(own: &Own, verb: &str, kill: Option<usize>) -> (Vec<String>, bool) {
     let program = std::env::current_exe().expect("this program");
     let mut run = command(program.to_str().expect("UTF-8"));
-    run.args(["--exact", "kills::a_process_applies_and_deletes"]).env(CHILD, format!("{verb} {}", own.port()));
-    let begin = Instant::now();
-    let mut child = run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    loop {
-        if let Some(status) = child.try_wait().expect("a state") {
-            assert!(status.success(), "{verb} on its own: {status}");
-            return (begin.elapsed(), true);
+    run.args(["--exact", "kills::a_process_applies_and_deletes", "--nocapture"]);
+    run.env(CHILD, format!("{verb} {}", own.port()));
+    let mut child = run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut states = Vec::new();
+    let mut killed = false;
+    for line in BufReader::new(child.stdout.take().expect("its output")).lines() {
+        let line = line.expect("text");
+        // Those that were on their way when it was killed tell nothing.
+        if let Some(state) = line.strip_prefix(STATE).filter(|_| !killed) {
+            states.push(state.to_owned());
+            if kill.is_some_and(|kill| states.len() >= kill) {
+                child.kill().expect("killed");
+                killed = true;
+            }
         }
-        if kill.is_some_and(|kill| begin.elapsed() >= kill) {
-            child.kill().expect("killed");
-            child.wait().expect("it ends");
-            return (begin.elapsed(), false);
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    let status = child.wait().expect("it ends");
+    assert!(killed || status.success(), "{verb} on its own: {status}");
+    (states, !status.success())
 }
 
 /// Members of the set by kind and name, with identifier and content, and everything else of these
@@ -129,7 +159,7 @@ struct Seen {
 
 async fn look(api: &Api) -> Seen {
     let mut seen = Seen { members: BTreeMap::new(), foreign: BTreeMap::new() };
-    let api = Api::new(api.client().clone());
+    let api = anew(api);
     let kinds = [
         ("", "ConfigMap"),
         ("", "Secret"),
@@ -191,48 +221,52 @@ async fn killed_at_any_point_and_run_again_it_converges() {
     own.start_controllers("namespace-controller");
     let api = own.api().await;
     make_foreign(&api).await;
-    let kills: u32 = std::env::var(KILLS).ok().map_or(30, |kills| kills.parse().expect("a number"));
+    let kills: usize = std::env::var(KILLS).ok().map_or(30, |kills| kills.parse().expect("a number"));
     let points = (kills / 2).max(1);
 
-    // Undisturbed, for the times and the states.
-    run(&api, false).await;
-    let (apply_takes, _) = process(&own, "apply", None).await;
+    // Undisturbed, for the number of states, and what is there then.
+    let progress = Progress::silent();
+    run(&api, false, &progress).await;
+    let (applying, _) = process(&own, "apply", None);
     let wanted = look(&api).await;
-    let (delete_takes, _) = process(&own, "delete", None).await;
-    let mut table = format!("apply takes {apply_takes:?}, delete {delete_takes:?}\n");
+    let (deleting, _) = process(&own, "delete", None);
+    let mut table = format!("apply tells {} states, delete {}\n", applying.len(), deleting.len());
 
     for point in 1..=points {
-        // Closer at the beginning: the end of a deletion is a wait for the namespace.
-        let part = f64::from(point) / f64::from(points + 1);
-        let fresh = Api::new(api.client().clone());
-        run(&fresh, false).await;
-        let (after, ended) = process(&own, "apply", Some(apply_takes.mul_f64(part))).await;
-        let killed = look(&api).await;
-        parent_knows(&api, &killed).await;
-        let again = run(&Api::new(api.client().clone()), true).await;
+        let at = |states: &[String]| (states.len() * point).div_ceil(points).max(1);
+        run(&anew(&api), false, &progress).await;
+        let (states, killed) = process(&own, "apply", Some(at(&applying)));
+        let left = look(&api).await;
+        parent_knows(&api, &left).await;
+        let again = run(&anew(&api), true, &progress).await;
         let seen = look(&api).await;
         let content = |seen: &Seen| -> BTreeMap<String, Value> {
             seen.members.iter().map(|(key, (_, content))| (key.clone(), content.clone())).collect()
         };
         assert_eq!(content(&seen), content(&wanted), "nothing is lost, nothing doubled");
-        for (key, (uid, _)) in seen.members.iter().filter(|(key, _)| killed.members.contains_key(*key)) {
-            assert_eq!(*uid, killed.members[key].0, "{key} was made anew");
+        for (key, (uid, _)) in seen.members.iter().filter(|(key, _)| left.members.contains_key(*key)) {
+            assert_eq!(*uid, left.members[key].0, "{key} was made anew");
         }
         assert_eq!(seen.foreign, wanted.foreign, "nothing foreign is touched");
-        let _ = writeln!(table, "apply  {after:>8.0?} {} then {again}", if ended { "ended " } else { "killed" });
+        row(&mut table, "apply", killed, &states, &again.to_string());
 
-        let (after, ended) = process(&own, "delete", Some(delete_takes.mul_f64(part.powi(3)))).await;
-        let killed = look(&api).await;
-        parent_knows(&api, &killed).await;
-        delete(&Api::new(api.client().clone())).await;
+        let (states, killed) = process(&own, "delete", Some(at(&deleting)));
+        let left = look(&api).await;
+        parent_knows(&api, &left).await;
+        delete(&anew(&api), &progress).await;
         let seen = look(&api).await;
         assert!(seen.members.is_empty(), "{:?}", seen.members.keys());
         assert!(get(&api, "v1", "ConfigMap", "default", "kills").await.is_none(), "the set itself is gone");
         assert_eq!(seen.foreign, wanted.foreign, "nothing foreign is touched");
-        let ended = if ended { "ended " } else { "killed" };
-        let _ = writeln!(table, "delete {after:>8.0?} {ended} with {} members left, then none", killed.members.len());
+        row(&mut table, "delete", killed, &states, &format!("{} members left, then none", left.members.len()));
     }
     if let Ok(path) = std::env::var("ISTIOLAB_TEST_TABLE") {
         fs_err::write(path, table).expect("written");
     }
+}
+
+fn row(table: &mut String, verb: &str, killed: bool, states: &[String], then: &str) {
+    let how = if killed { "killed" } else { "ended" };
+    let last = states.last().map_or("", String::as_str);
+    let _ = writeln!(table, "{verb:<6} {how} at {:>3}: {last:<60}  {then}", states.len());
 }
