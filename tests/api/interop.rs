@@ -125,7 +125,7 @@ async fn fields_of_kubectls_do_not_stay() {
     let Some(own) = shared("fields of kubectl's").await else { return };
     let api = own.api().await;
     for (name, how) in [("fields-client", "--server-side=false"), ("fields-server", "--server-side=true")] {
-        let theirs = config_map(name, "1").replace("data: {", "data: {b: gone, ");
+        let theirs = config_map(name, "1").replace("\ndata: {", "\ndata: {b: gone, ");
         let applyset = format!("--applyset=configmaps/{name}-set");
         let apply = ["apply", "--namespace", "default", "--prune", &applyset, how];
         let (done, told) = kubectl(own, &apply, &theirs);
