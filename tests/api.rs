@@ -3,6 +3,8 @@
 
 #[path = "api/deleting.rs"]
 mod deleting;
+#[path = "api/graph.rs"]
+mod graph;
 #[path = "api/hook.rs"]
 mod hook;
 #[path = "api/interop.rs"]
@@ -17,12 +19,16 @@ mod lost_line;
 mod order;
 #[path = "api/own.rs"]
 mod own;
+#[path = "api/planned.rs"]
+mod planned;
 #[path = "api/programs.rs"]
 mod programs;
 #[path = "api/readiness.rs"]
 mod readiness;
 #[path = "api/refusals.rs"]
 mod refusals;
+#[path = "api/replacing.rs"]
+mod replacing;
 #[path = "api/restarts.rs"]
 mod restarts;
 #[path = "api/scenarios.rs"]

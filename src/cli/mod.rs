@@ -8,6 +8,7 @@ mod graph;
 mod images;
 mod inject;
 mod lint;
+mod plan;
 mod run;
 mod schema;
 mod signals;
@@ -45,6 +46,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  ok
    1  unexpected
+   2  changes are pending (plan --exit-code)
   64  the command line is wrong
   65  a file is wrong
   69  the engine, the cluster or a registry does not answer
@@ -108,6 +110,7 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Doctor(doctor::Args),
+    Plan(plan::Args),
     Up(up::Args),
     Test(test::Args),
     Run(run::Args),
@@ -126,6 +129,7 @@ enum Verb {
 async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
     match verb {
         Verb::Doctor(args) => args.run(context).await,
+        Verb::Plan(args) => args.run(context).await,
         Verb::Up(args) => args.run(context).await,
         Verb::Test(args) => args.run(context).await,
         Verb::Run(args) => args.run(context).await,
@@ -152,7 +156,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(failure) => failure,
     };
-    drop(writeln!(std::io::stderr(), "{failure}"));
+    if failure.kind != Kind::ChangesPending {
+        drop(writeln!(std::io::stderr(), "{failure}"));
+    }
     ExitCode::from(failure.kind.code())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::Status;
 use serde_json::Value;
 
@@ -14,24 +15,34 @@ pub struct Clash {
     pub field: String,
     /// Whether the other declares the field too (server-side apply), rather than having set it once.
     pub declared: bool,
+    /// When the other wrote last, as `2026-11-21T16:02:11Z`, where the object tells.
+    pub since: Option<String>,
 }
 
 impl fmt::Display for Clash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is managed by `{}`", self.field, self.manager)
+        write!(f, "`{}` is managed by `{}`", self.field, self.manager)?;
+        self.since.as_ref().map_or(Ok(()), |since| write!(f, " since {since}"))
     }
 }
 
 /// The clashes that an answer lists. The server writes them as
 /// `conflict with "manager" using apps/v1` where the manager updated, without `using` where it applied.
-pub(super) fn clashes(status: &Status) -> Vec<Clash> {
+/// `entries` is what the object says of its managers.
+pub(super) fn clashes(status: &Status, entries: &[ManagedFieldsEntry]) -> Vec<Clash> {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes
         .filter(|cause| cause.reason == "FieldManagerConflict")
-        .map(|cause| Clash {
-            manager: cause.message.split('"').nth(1).unwrap_or("unknown").to_owned(),
-            field: cause.field.clone(),
-            declared: !cause.message.contains(" using "),
+        .map(|cause| {
+            let manager = cause.message.split('"').nth(1).unwrap_or("unknown").to_owned();
+            let declared = !cause.message.contains(" using ");
+            let entry = entries.iter().find(|entry| {
+                entry.manager.as_ref() == Some(&manager)
+                    && (entry.operation.as_deref() == Some("Apply")) == declared
+                    && entry.subresource.as_deref().unwrap_or_default().is_empty()
+            });
+            let since = entry.and_then(|entry| entry.time.as_ref()).map(|time| time.0.to_string());
+            Clash { field: cause.field.clone(), manager, declared, since }
         })
         .collect()
 }
@@ -100,8 +111,14 @@ mod tests {
         ];
         let status: Status =
             serde_json::from_value(json!({"code": 409, "details": {"causes": causes}})).expect("a status");
-        let found = clashes(&status);
-        assert_eq!(found[0].to_string(), "`.spec.replicas` is managed by `kubectl-edit`");
+        let managed = json!([
+            {"manager": "kubectl-edit", "operation": "Update", "subresource": "status", "time": "2026-01-01T00:00:00Z"},
+            {"manager": "kubectl-edit", "operation": "Update", "time": "2026-02-03T04:05:06Z"},
+        ]);
+        let managed: Vec<ManagedFieldsEntry> = serde_json::from_value(managed).expect("entries");
+        let found = clashes(&status, &managed);
+        assert_eq!(found[0].to_string(), "`.spec.replicas` is managed by `kubectl-edit` since 2026-02-03T04:05:06Z");
+        assert_eq!(found[1].to_string(), "`.data.a` is managed by `argocd`");
         assert_eq!(found.iter().map(|clash| clash.declared).collect::<Vec<_>>(), [false, true]);
     }
 
@@ -111,7 +128,7 @@ mod tests {
             "kind": "ValidatingWebhookConfiguration",
             "webhooks": [{"name": "a.b.c", "failurePolicy": "Ignore", "clientConfig": {"caBundle": "", "url": "u"}}],
         });
-        let clash = |field: &str| Clash { manager: "pilot".into(), field: field.into(), declared: false };
+        let clash = |field: &str| Clash { manager: "pilot".into(), field: field.into(), declared: false, since: None };
         let left = hand_over(
             &mut document,
             vec![

@@ -22,8 +22,8 @@ pub(super) fn lost(document: &Value, live: &Live) -> Vec<String> {
     let Some(fields) = document.as_object() else { return lost };
     for (name, value) in fields {
         match name.as_str() {
-            // The first two name the object; the last is written once and read back as `data`.
-            "apiVersion" | "kind" | "stringData" => {}
+            // They name the object.
+            "apiVersion" | "kind" => {}
             "metadata" => {
                 for (name, value) in value.as_object().into_iter().flatten() {
                     if !matches!(name.as_str(), "name" | "namespace") {

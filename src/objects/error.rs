@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::conflict::Clash;
+use super::immutable::Fixed;
 use super::object::ObjectRef;
 use crate::error::{Failure, Kind};
 
@@ -114,6 +115,34 @@ pub enum Error {
         /// The fields and their managers.
         clashes: Vec<Clash>,
     },
+    /// What an object says that it comes after can't be understood or is not there.
+    #[error("{origin}: {object}: `{annotation}`: {reason}", annotation = super::depends::ANNOTATION)]
+    DependsOn {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Objects wait for each other.
+    #[error("objects wait for each other:{}", round(.objects))]
+    Cycle {
+        /// The objects with their files and lines, each waiting for the next and the last for the first.
+        objects: Vec<(ObjectRef, String)>,
+    },
+    /// Fields that differ can't be changed in place.
+    #[error("{origin}: {object} can't be changed in place:{}", bullets(.fields))]
+    Immutable {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// The fields, with what the server says of them.
+        fields: Vec<Fixed>,
+        /// Whether the object is of the set that is applied, so that it may be replaced.
+        ours: bool,
+    },
     /// The API server or an admission webhook refuses the object.
     #[error("{origin}: {object} is refused: {message}")]
     Refused {
@@ -196,7 +225,9 @@ impl Error {
         }
     }
 
-    fn kind(&self) -> Kind {
+    /// The kind of failure that it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
         match self {
             Self::Read(_)
             | Self::Empty(_)
@@ -205,8 +236,14 @@ impl Error {
             | Self::Duplicate { .. }
             | Self::MissingCrd { .. }
             | Self::Version { .. }
+            | Self::DependsOn { .. }
+            | Self::Cycle { .. }
             | Self::Refused { .. } => Kind::BadInput,
-            Self::Owned { .. } | Self::Tooling { .. } | Self::NoParent { .. } | Self::Conflict { .. } => Kind::Refused,
+            Self::Owned { .. }
+            | Self::Tooling { .. }
+            | Self::NoParent { .. }
+            | Self::Conflict { .. }
+            | Self::Immutable { .. } => Kind::Refused,
             Self::Api { source, .. } => match source.as_ref() {
                 kube::Error::Api(_) => Kind::Unexpected,
                 _ => Kind::Unavailable,
@@ -218,7 +255,9 @@ impl Error {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    /// What the user may do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
         match self {
             Self::MissingCrd { object, .. } => Some(format!(
                 "Add the definition of {} to the objects, or install what brings it first.",
@@ -238,6 +277,19 @@ impl Error {
             Self::Conflict { .. } => Some(
                 "Leave these fields out of the file, or let their manager give them up \
                  (kubectl apply --server-side --force-conflicts takes them over)."
+                    .to_owned(),
+            ),
+            Self::Cycle { .. } => Some(
+                "Take away what makes one of them wait: an annotation `config.kubernetes.io/depends-on`, most often."
+                    .to_owned(),
+            ),
+            Self::Immutable { object, ours: true, .. } => Some(format!(
+                "With --recreate it is deleted and made anew; lost is then {}.",
+                super::immutable::lost(&object.kind)
+            )),
+            Self::Immutable { ours: false, .. } => Some(
+                "It was not made by this lab, which therefore does not delete it: give yours another name, or delete \
+                 it yourself."
                     .to_owned(),
             ),
             Self::Failed { cause, .. } if cause.contains("ImagePull") || cause.contains("ErrImage") => Some(
@@ -289,6 +341,14 @@ fn lines(problems: &[Problem]) -> String {
 
 fn bullets<T: fmt::Display>(items: &[T]) -> String {
     items.iter().fold(String::new(), |text, item| text + "\n  - " + &item.to_string().replace('\n', "\n    "))
+}
+
+fn round(objects: &[(ObjectRef, String)]) -> String {
+    let last = objects.len().saturating_sub(1);
+    let lines = objects.iter().enumerate().map(|(index, (object, origin))| {
+        format!("\n  - {object} ({origin}) waits for{}", if index == last { " the first" } else { "" })
+    });
+    lines.collect()
 }
 
 fn states(items: &[(ObjectRef, String)]) -> String {

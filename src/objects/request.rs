@@ -58,7 +58,7 @@ impl<'a> Limit<'a> {
             match answer {
                 Ok(Err(error)) if passing(&error) => {
                     wait = wait.max(asked_pause(&error));
-                    last = told(&error);
+                    last = cause(told(&error));
                 }
                 Ok(answer) => return Ok(answer),
                 Err(_) => {}
@@ -105,6 +105,15 @@ const NO_FIELD: &str = "failed to create typed";
 /// Conflicts that no other try solves: the object of that name is not the one that was meant, or is
 /// already going.
 const SETTLED: [&str; 2] = ["Precondition failed: UID", "is ensuring all content is removed from this namespace"];
+
+/// What is told of an answer while it is tried again: of a webhook that can't be asked its name and the last
+/// of the causes, in place of a request's whole address.
+fn cause(told: String) -> String {
+    let Some((_, rest)) = told.split_once("failed calling webhook \"") else { return told };
+    let Some((name, why)) = rest.split_once('"') else { return told };
+    let why = why.split_once("\": ").map_or(why.trim_start_matches(": "), |(_, why)| why);
+    format!("webhook {name} does not answer: {why}")
+}
 
 /// Whether the same request may succeed later without anyone changing it.
 pub(crate) fn passing(error: &kube::Error) -> bool {
@@ -153,6 +162,21 @@ mod tests {
     fn a_webhook_that_does_not_answer_yet_is_passing() {
         assert!(passing(&answer(500, "failed calling webhook \"x\": connection refused", Value::Null)));
         assert!(passing(&answer(429, "too many requests", Value::Null)));
+    }
+
+    #[test]
+    fn a_webhook_is_named_with_the_cause_alone() {
+        let told = "Internal error occurred: failed calling webhook \"validation.istio.io\": failed to call webhook: Post \"https://istiod.istio-system.svc:443/validate?timeout=10s\": dial tcp 10.96.1.1:443: connect: connection refused";
+        assert_eq!(
+            cause(told.to_owned()),
+            "webhook validation.istio.io does not answer: dial tcp 10.96.1.1:443: connect: connection refused"
+        );
+        let told = "Internal error occurred: failed calling webhook \"a.b\": failed to call webhook: no endpoints available for service \"x\"";
+        assert_eq!(
+            cause(told.to_owned()),
+            "webhook a.b does not answer: failed to call webhook: no endpoints available for service \"x\""
+        );
+        assert_eq!(cause("etcdserver: no leader".to_owned()), "etcdserver: no leader");
     }
 
     #[test]

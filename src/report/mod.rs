@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::error::Failure;
 use crate::plan::event::{Event, Progress, What};
 
+pub(crate) use style::Style;
 pub use tally::{Phase, StepRecord, Tally};
 pub use target::{Format, Target};
 pub use terminal::Terminal;

@@ -145,9 +145,9 @@ fn process(own: &Own, verb: &str, kill: Option<usize>) -> (Vec<String>, bool) {
             }
         }
     }
-    let status = child.wait().expect("it ends");
-    assert!(killed || status.success(), "{verb} on its own: {status}");
-    (states, !status.success())
+    let end = child.wait().expect("it ends");
+    assert!(killed || end.success(), "{verb} on its own: {end}");
+    (states, !end.success())
 }
 
 /// Members of the set by kind and name, with identifier and content, and everything else of these

@@ -6,6 +6,7 @@ mod house;
 mod lab;
 mod lock;
 mod mirror;
+mod plan;
 mod sandbox;
 mod schema;
 mod steps;

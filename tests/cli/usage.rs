@@ -19,6 +19,7 @@ fn help_names_every_verb_and_exit_code() {
 
     Commands:
       doctor      Check what labs need of this machine: engine, kernel limits, room, toolchains
+      plan        Show what `up` would do with the lab's objects; changes nothing
       up          Bring the lab up; on a lab that is up, change nothing
       test        Run the lab's scenarios
       run         Bring the lab up, run its scenarios, report
@@ -78,6 +79,7 @@ fn help_names_every_verb_and_exit_code() {
     Exit codes:
        0  ok
        1  unexpected
+       2  changes are pending (plan --exit-code)
       64  the command line is wrong
       65  a file is wrong
       69  the engine, the cluster or a registry does not answer
