@@ -115,9 +115,9 @@ async fn a_process_applies_and_deletes() {
     };
     let work = async {
         if verb == "apply" {
-            drop(run(&api, true, &progress).await)
+            drop(run(&api, true, &progress).await);
         } else {
-            delete(&api, &progress).await
+            delete(&api, &progress).await;
         }
         drop(progress);
     };
