@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Failure, Kind};
 use crate::mesh::inject;
+use crate::objects::request::Limit;
 use crate::objects::{self, Api, Object, SetName};
 use crate::plan::event::Progress;
 use crate::spec::{Application, Injection};
@@ -44,7 +45,7 @@ pub async fn objects(
         }
         all = outcome.objects;
     }
-    all.extend(namespace(api, application).await?);
+    all.extend(namespace(api, application, &Limit::new(deadline, progress, cancel)).await?);
     Ok(all)
 }
 
@@ -55,12 +56,14 @@ pub fn objects_without_cluster(application: &Application, objects: &[Object]) ->
 }
 
 /// The namespace, unless it belongs to another application already.
-async fn namespace(api: &Api, application: &Application) -> Result<Option<Object>, Failure> {
+async fn namespace(api: &Api, application: &Application, limit: &Limit<'_>) -> Result<Option<Object>, Failure> {
     let name = &application.namespace;
     let requests: kube::Api<Namespace> = kube::Api::all(api.client().clone());
-    let existing = requests.get_opt(name).await.map_err(|source| {
-        Failure::from(objects::Error::Api { doing: format!("reading the namespace {name}"), source: Box::new(source) })
-    })?;
+    let doing = || format!("reading the namespace {name}");
+    let existing = limit
+        .tried(doing, || requests.get_opt(name))
+        .await?
+        .map_err(|source| objects::Error::Api { doing: doing(), source: Box::new(source) })?;
     if let Some(labels) = existing.and_then(|namespace| namespace.metadata.labels) {
         let owner = labels.get(objects::PART_OF);
         if owner.is_some_and(|owner| *owner != set(application).id()) {

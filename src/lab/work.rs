@@ -174,7 +174,7 @@ impl Work {
         let ensured =
             cluster::fulfil(self.provider.as_ref(), claim, &self.wanted().await?, &context.progress, &context.cancel)
                 .await?;
-        let client = cluster::client(&self.provider.kubeconfig()).await?;
+        let client = cluster::impatient_client(&self.provider.kubeconfig()).await?;
         drop(self.api.set(Api::new(client)));
         Ok(match ensured {
             Ensured::Created => {
@@ -295,7 +295,8 @@ impl Work {
         )
         .await?;
         if let Some(registry) = self.registry.get() {
-            registry_container::advertise(api.client(), registry).await?;
+            let client = cluster::client(&self.provider.kubeconfig()).await?;
+            registry_container::advertise(&client, registry).await?;
         }
         Ok(Outcome::Unchanged)
     }

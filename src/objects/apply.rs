@@ -146,6 +146,7 @@ pub async fn apply(
     cancel: &CancellationToken,
 ) -> Result<Applied, Error> {
     let limit = Limit::new(options.deadline, progress, cancel);
+    api.discover(&limit).await?;
     let kinds = Kinds { place: Place::Cluster(api), expected: &Definitions::default(), any: false };
     let members = resolve::resolve(kinds, objects, options.default_namespace.as_deref()).await?;
     let graph = Graph::of(&members)?;

@@ -79,11 +79,7 @@ pub(super) async fn look(api: &Api, first: &Member, look: u32, limit: &Limit<'_>
         () = limit.cancel.cancelled() => return Err(Error::Cancelled),
         () = tokio::time::sleep(PAUSE) => {}
     }
-    // A server that does not answer just now is asked again by the next look.
-    if let Err(error) = api.refresh().await {
-        limit.progress.detail(format!("{error}, trying again"));
-    }
-    Ok(())
+    api.rediscover(limit).await.map(drop)
 }
 
 /// Whether discovery lists every version that the definition says is served.

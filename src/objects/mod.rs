@@ -15,6 +15,7 @@ mod drift;
 mod error;
 mod execute;
 mod graph;
+mod handover;
 mod immutable;
 mod inventory;
 mod load;
@@ -27,6 +28,8 @@ pub(crate) mod request;
 mod resolve;
 mod send;
 mod set;
+mod staying;
+pub(crate) mod watch;
 
 pub use api::{Api, Served};
 pub use apply::{Applied, Conflicts, Options, apply};
@@ -41,7 +44,7 @@ pub use object::{Object, ObjectRef};
 pub use order::Phase;
 pub use planned::{Expected, Intent, Item, Planned, plan};
 pub use resolve::Place;
-pub use set::{PART_OF, SetName};
+pub use set::{PART_OF, Parent, SetName};
 
 /// The field manager of every server-side apply.
 pub const FIELD_MANAGER: &str = "istiolab";

@@ -117,6 +117,9 @@ pub async fn plan(
     cancel: &CancellationToken,
 ) -> Result<Planned, Error> {
     let limit = Limit::new(options.deadline, progress, cancel);
+    if let Some(api) = place.api() {
+        api.discover(&limit).await?;
+    }
     let kinds = Kinds { place, expected: &expected.definitions, any: expected.unknown };
     let members = resolve::resolve(kinds, objects, options.default_namespace.as_deref()).await?;
     Graph::of(&members)?;

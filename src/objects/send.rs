@@ -9,6 +9,7 @@ use super::apply::Conflicts;
 use super::conflict;
 use super::delete::{self, Doomed};
 use super::error::Error;
+use super::handover;
 use super::immutable::{self, Fixed};
 use super::inventory::Live;
 use super::needs;
@@ -58,6 +59,9 @@ impl Sender<'_> {
     pub(super) async fn send(&self, member: &Member, live: Option<&Live>) -> Result<Sent, Error> {
         if let Some(live) = live.filter(|live| live.terminating) {
             delete::gone(self.api, &[Doomed::from(live)], None, self.limit).await?;
+        }
+        if let Some(ours) = live.filter(|live| live.set.is_some() && !live.terminating) {
+            handover::take(self.api, ours, self.limit).await?;
         }
         let fixed = match (self.patch(member, live, false).await?, live) {
             (Ok(_), None) => return Ok(Sent::Created),
@@ -169,10 +173,4 @@ fn refused(member: &Member, error: &kube::Error) -> Error {
 
 fn cant_change(member: &Member, fields: Vec<Fixed>, ours: bool) -> Error {
     Error::Immutable { object: member.reference.clone().into(), origin: member.origin.clone(), fields, ours }
-}
-
-impl From<&Live> for Doomed {
-    fn from(live: &Live) -> Self {
-        Self { reference: live.reference.clone(), served: live.served.clone(), uid: live.uid.clone() }
-    }
 }

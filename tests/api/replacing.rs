@@ -57,7 +57,7 @@ async fn what_others_made_is_never_replaced() {
         kube::Api::namespaced(api.client().clone(), "default");
     requests.patch("theirs-fixed", &PatchParams::apply("gitops"), &Patch::Apply(&theirs)).await.expect("made");
     let text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: theirs-fixed}, data: {b: '2'}}";
-    let error = recreated(&api, "theirs-fixed", text).await.expect_err("it is theirs");
+    let error = recreated(&api, "theirs-fixed-set", text).await.expect_err("it is theirs");
     let Error::Immutable { ours: false, .. } = &error else { panic!("{error}") };
     let there = get(&api, "v1", "ConfigMap", "default", "theirs-fixed").await.expect("it stays");
     assert_eq!(there["data"], json!({"a": "1"}));

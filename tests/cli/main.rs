@@ -9,4 +9,5 @@ mod mirror;
 mod plan;
 mod sandbox;
 mod schema;
+mod steps;
 mod usage;

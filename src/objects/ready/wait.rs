@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use futures::stream::{BoxStream, FuturesUnordered, SelectAll};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use kube::api::DynamicObject;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +19,8 @@ use super::watched::Pods;
 use crate::objects::api::{Api, Served};
 use crate::objects::error::Error;
 use crate::objects::object::ObjectRef;
+use crate::objects::request::Limit;
+use crate::objects::watch::watch;
 use crate::plan::event::Progress;
 
 /// How often troubles are looked at while no event comes.
@@ -92,6 +93,7 @@ pub async fn wait_with(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let begin = Instant::now();
+    api.discover(&Limit::new(deadline, progress, cancel)).await?;
     let mut waiting = Waiting::new(api, objects, grace, begin).await?;
     let end = tokio::time::sleep(deadline);
     tokio::pin!(end);
@@ -219,7 +221,7 @@ impl<'a> Waiting<'a> {
                 config = config.fields(&format!("metadata.name={}", only.name));
             }
             let requests = api.requests(&served, namespace.as_deref());
-            let events = watcher::watcher(requests, config).default_backoff();
+            let events = watch(requests, config);
             waiting.events.push(events.map(move |event| (Origin::Objects(index), event)).boxed());
             waiting.groups.push(Group { served, namespace, listed: Vec::new() });
             for reference in members {
@@ -329,7 +331,7 @@ impl<'a> Waiting<'a> {
         }
         let served = Pods::served();
         let requests = self.api.requests(&served, Some(&namespace));
-        let events = watcher::watcher(requests, watcher::Config::default()).default_backoff();
+        let events = watch(requests, watcher::Config::default());
         self.pods.insert(namespace.clone(), Pods::default());
         self.events.push(events.map(move |event| (Origin::Pods(namespace.clone()), event)).boxed());
     }
