@@ -1,10 +1,14 @@
 //! Objects against a real API server: etcd and kube-apiserver, nothing else. There are no
 //! controllers and no nodes; where a test needs what they write, it writes it itself.
 
+#[path = "api/convert.rs"]
+mod convert;
 #[path = "api/deleting.rs"]
 mod deleting;
 #[path = "api/order.rs"]
 mod order;
+#[path = "api/packages.rs"]
+mod packages;
 #[path = "api/readiness.rs"]
 mod readiness;
 #[path = "api/refusals.rs"]

@@ -26,7 +26,7 @@ pub use conflict::Clash;
 pub use convert::Conversion;
 pub use delete::{Deleted, delete_set};
 pub use error::{Error, Problem};
-pub use load::{load, parse};
+pub use load::{load, load_with_repeats, parse};
 pub use object::{Object, ObjectRef};
 pub use order::Phase;
 pub use set::{PART_OF, SetName};

@@ -26,7 +26,7 @@ cd "$1"
 etcd=$!
 ./kube-apiserver --etcd-servers "http://127.0.0.1:$3" --bind-address 127.0.0.1 --secure-port "$5" --cert-dir cert \
   --service-account-key-file pki/sa.pub --service-account-signing-key-file pki/sa.key \
-  --service-account-issuer https://kubernetes.default.svc --token-auth-file tokens --authorization-mode AlwaysAllow \
+  --service-account-issuer https://kubernetes.default.svc --token-auth-file tokens --authorization-mode AlwaysAllow --allow-privileged \
   --service-cluster-ip-range 10.0.0.0/24 --disable-admission-plugins ServiceAccount > apiserver.log 2>&1 &
 apiserver=$!
 cat > /dev/null
