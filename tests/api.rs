@@ -1,6 +1,8 @@
 //! Objects against a real API server: etcd and kube-apiserver, nothing else. There are no
 //! controllers and no nodes; where a test needs what they write, it writes it itself.
 
+#[path = "api/convert.rs"]
+mod convert;
 #[path = "api/deleting.rs"]
 mod deleting;
 #[path = "api/graph.rs"]
@@ -19,6 +21,8 @@ mod lost_line;
 mod order;
 #[path = "api/own.rs"]
 mod own;
+#[path = "api/packages.rs"]
+mod packages;
 #[path = "api/planned.rs"]
 mod planned;
 #[path = "api/programs.rs"]

@@ -31,7 +31,7 @@ impl Args {
         if files.is_empty() {
             return Err(Failure::new(Kind::Usage, "no objects to convert").hint("Name a file with -f FILE, or `-f -`."));
         }
-        let all = objects::load(&files)?;
+        let (all, repeats) = objects::load_with_repeats(&files)?;
         let work = |progress: Progress| {
             let all = &all;
             async move {
@@ -39,6 +39,9 @@ impl Args {
                     Some(release) => Target::Release(release),
                     None => Api::new(self.reach.client(context).await?).target().await?,
                 };
+                for repeat in repeats {
+                    progress.warn(format!("{repeat}: the last one counts, as for kubectl."));
+                }
                 let done = convert_all(all, &target)?;
                 tell(&progress, done.iter().map(|(_, conversion)| conversion.as_ref()));
                 Ok(done.into_iter().map(|(object, _)| object.into_owned().document).collect::<Vec<_>>())

@@ -274,6 +274,10 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Yaml(crate::yaml::Error::Duplicate { .. }) => Some(
+                "kubectl takes the last of the two; `istiolab convert --to VERSION -f FILE` prints the objects that way."
+                    .to_owned(),
+            ),
             Self::MissingCrd { object, .. } => Some(format!(
                 "Add the definition of {} to the objects, or install what brings it first.",
                 group_kind(object)

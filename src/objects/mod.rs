@@ -39,7 +39,7 @@ pub use delete::{Deleted, delete_set};
 pub use diff::Change;
 pub use error::{Error, Problem};
 pub use immutable::{Fixed, lost};
-pub use load::{load, parse};
+pub use load::{load, load_with_repeats, parse};
 pub use object::{Object, ObjectRef};
 pub use order::Phase;
 pub use planned::{Expected, Intent, Item, Planned, plan};

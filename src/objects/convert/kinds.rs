@@ -8,8 +8,8 @@ use std::fmt;
 use super::draft::Draft;
 use super::target::{Release, Target};
 use super::{
-    Refusal, certificate, definition, disruption, endpoints, flow, ingress, jobs, policy, rbac, runtime, scaling,
-    webhooks, workloads,
+    Refusal, aggregation, certificate, definition, disruption, endpoints, flow, ingress, jobs, policy, rbac, runtime,
+    scaling, webhooks, workloads,
 };
 
 /// One version of a kind.
@@ -82,16 +82,28 @@ pub(super) static FAMILIES: &[Family] = &[
         down: workloads::down,
     },
     Family {
-        kinds: &["DaemonSet", "ReplicaSet"],
+        kinds: &["DaemonSet"],
         versions: &[between("extensions/v1beta1", 1, 16), between("apps/v1beta2", 8, 16), from("apps/v1", 9)],
         up: workloads::up,
         down: workloads::down,
     },
     Family {
-        kinds: &["StatefulSet", "ControllerRevision"],
+        kinds: &["ReplicaSet"],
+        versions: &[between("extensions/v1beta1", 2, 16), between("apps/v1beta2", 8, 16), from("apps/v1", 9)],
+        up: workloads::up,
+        down: workloads::down,
+    },
+    Family {
+        kinds: &["StatefulSet"],
         versions: &[between("apps/v1beta1", 5, 16), between("apps/v1beta2", 8, 16), from("apps/v1", 9)],
         up: workloads::up,
         down: workloads::down,
+    },
+    Family {
+        kinds: &["ControllerRevision"],
+        versions: &[between("apps/v1beta1", 7, 16), between("apps/v1beta2", 8, 16), from("apps/v1", 9)],
+        up: same,
+        down: same,
     },
     Family {
         kinds: &["Ingress"],
@@ -134,7 +146,7 @@ pub(super) static FAMILIES: &[Family] = &[
     Family {
         kinds: &["APIService"],
         versions: &[between("apiregistration.k8s.io/v1beta1", 7, 22), from("apiregistration.k8s.io/v1", 10)],
-        up: same,
+        up: aggregation::up,
         down: same,
     },
     Family {

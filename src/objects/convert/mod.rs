@@ -6,6 +6,7 @@
 //! another version has differently, the old default is written out. What can't be said in the other
 //! version is refused with the reason, never dropped in silence.
 
+mod aggregation;
 mod certificate;
 mod definition;
 mod disruption;
@@ -37,6 +38,9 @@ use draft::Draft;
 
 pub use kinds::{Row, table};
 pub use target::{Release, Target};
+
+/// The API version and kind without which no initializers are heeded.
+const INITIALIZERS: (&str, &str) = ("admissionregistration.k8s.io/v1alpha1", "InitializerConfiguration");
 
 /// What was done to an object so that the cluster takes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -120,6 +124,12 @@ pub fn convert(object: &Object, target: &Target) -> Result<Option<(Object, Conve
     };
     let mut draft = Draft::new(object.document.clone());
     if to != from {
+        let waits = !is_empty(draft.get(&["metadata", "initializers"]));
+        if waits && gone::refusal(INITIALIZERS.0, INITIALIZERS.1, target).is_some() {
+            let reason =
+                "`metadata.initializers` waits for controllers of a kind that Kubernetes does not have since 1.16";
+            return Err(refused(to, Refusal::new(reason, "leave it out, and let a mutating webhook do their work")));
+        }
         family.convert(&mut draft, from, to, target).map_err(|refusal| refused(to, refusal))?;
         draft.set_version(to);
     }

@@ -14,9 +14,6 @@ const ENDLESS: i32 = i32::MAX;
 
 /// To `apps/v1`.
 pub(super) fn up(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
-    if step.kind == "ControllerRevision" {
-        return Ok(());
-    }
     if matches!(step.old, EXTENSIONS | BETA1) {
         labels_and_selector(draft)?;
     } else if draft.get(&["spec", "selector"]).is_null() {
@@ -54,9 +51,6 @@ pub(super) fn up(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
 
 /// From `apps/v1`.
 pub(super) fn down(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
-    if step.kind == "ControllerRevision" {
-        return Ok(());
-    }
     let spec = draft.at(&["spec"])?;
     match step.kind {
         "Deployment" => {
