@@ -11,6 +11,7 @@ pub mod cli;
 pub mod cluster;
 pub mod doctor;
 pub mod error;
+pub mod expression;
 pub mod images;
 pub mod lab;
 pub mod mesh;

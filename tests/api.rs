@@ -15,3 +15,5 @@ mod scenarios;
 mod server;
 #[path = "api/unchanged.rs"]
 mod unchanged;
+#[path = "api/waiting.rs"]
+mod waiting;

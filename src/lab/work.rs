@@ -380,7 +380,16 @@ impl Work {
     pub(super) async fn wait(&self, context: Context, name: &str) -> Result<Outcome, Failure> {
         let objects =
             self.applied.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default();
-        objects::ready::wait(self.api()?, &objects, self.options.limit, &context.progress, &context.cancel).await?;
+        let policy = objects::ready::Policy::of(&self.site.lab)?;
+        objects::ready::wait_with(
+            self.api()?,
+            &objects,
+            policy,
+            self.options.limit,
+            &context.progress,
+            &context.cancel,
+        )
+        .await?;
         Ok(Outcome::Unchanged)
     }
 

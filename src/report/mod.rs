@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::error::Failure;
 use crate::plan::event::{Event, Progress, What};
 
-pub use tally::{Phase, StepRecord, Tally};
+pub use tally::{Phase, Slow, StepRecord, Tally, Waited};
 pub use target::{Format, Target};
 pub use terminal::Terminal;
 pub(crate) use text::counted;

@@ -51,6 +51,12 @@ fn events() -> Vec<Event> {
     let begin = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
     let started = |phase: &str, title: &str| What::StepStarted { phase: phase.to_owned(), title: title.to_owned() };
     let finished = |outcome, millis| What::StepFinished { outcome, elapsed: Duration::from_millis(millis) };
+    let object = |name: &str, ready, millis| What::Object {
+        object: format!("Deployment demo/{name}"),
+        state: "1 of 2 replicas ready".to_owned(),
+        ready,
+        elapsed: Duration::from_millis(millis),
+    };
     [
         (0, Some("cluster"), started("cluster", "creating the cluster")),
         (10, Some("parts"), started("images", "building parts")),
@@ -62,6 +68,10 @@ fn events() -> Vec<Event> {
             Some("parts"),
             What::Image { name: "istiolab.local/demo:0.1.0".to_owned(), digest: "sha256:abc".to_owned() },
         ),
+        (12_000, Some("cluster"), object("front", false, 900)),
+        (12_500, Some("cluster"), object("back", false, 1400)),
+        (13_000, Some("cluster"), object("front", true, 1900)),
+        (13_000, Some("cluster"), object("quick", true, 10)),
         (14_000, Some("cluster"), finished(Outcome::done("1 node"), 14_000)),
         (14_000, None, What::Warning { text: "The machine is short of memory.".to_owned() }),
         (14_100, Some("apps"), started("applications", "applying demo")),

@@ -19,6 +19,18 @@ pub enum Class {
     Ended,
 }
 
+impl fmt::Display for Class {
+    /// As in "the grace for images".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Image => "images",
+            Self::Container => "containers",
+            Self::Crash | Self::Ended => "crashes",
+            Self::Scheduling => "scheduling",
+        })
+    }
+}
+
 /// What is wrong with a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
