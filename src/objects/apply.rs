@@ -130,6 +130,7 @@ pub async fn apply(
     cancel: &CancellationToken,
 ) -> Result<Applied, Error> {
     let limit = Limit::new(options.deadline, progress, cancel);
+    api.discover(&limit).await?;
     let members = plan::resolve(api, objects, options.default_namespace.as_deref()).await?;
     let id = set.id();
     let parent = set::read(api, set, &limit).await?;
@@ -309,10 +310,4 @@ impl Sender<'_> {
 
 fn refused(member: &Member, error: &kube::Error) -> Error {
     Error::Refused { object: member.reference.clone().into(), origin: member.origin.clone(), message: told(error) }
-}
-
-impl From<&Live> for Doomed {
-    fn from(live: &Live) -> Self {
-        Self { reference: live.reference.clone(), served: live.served.clone(), uid: live.uid.clone() }
-    }
 }

@@ -49,7 +49,7 @@ pub(super) async fn served(
             () = limit.cancel.cancelled() => return Err(Error::Cancelled),
             () = tokio::time::sleep(PAUSE) => {}
         }
-        discovery = api.refresh().await?;
+        discovery = api.rediscover(limit).await?;
     }
     Ok(())
 }

@@ -89,6 +89,20 @@ pub enum Error {
         set: String,
         /// What its annotation says.
         tooling: String,
+        /// The command that hands the set over to us.
+        handing_over: String,
+    },
+    /// The object that should keep the set is there, and is something else.
+    #[error("the {kind} {set} is there, and can't keep the set: {why}")]
+    NoParent {
+        /// Namespace and name of the object.
+        set: String,
+        /// Its kind.
+        kind: &'static str,
+        /// What is missing or different.
+        why: String,
+        /// The command that hands a set over to us.
+        handing_over: String,
     },
     /// Fields are managed by somebody else.
     #[error("{origin}: {object} has fields that others manage:{}", bullets(.clashes))]
@@ -192,7 +206,7 @@ impl Error {
             | Self::MissingCrd { .. }
             | Self::Version { .. }
             | Self::Refused { .. } => Kind::BadInput,
-            Self::Owned { .. } | Self::Tooling { .. } | Self::Conflict { .. } => Kind::Refused,
+            Self::Owned { .. } | Self::Tooling { .. } | Self::NoParent { .. } | Self::Conflict { .. } => Kind::Refused,
             Self::Api { source, .. } => match source.as_ref() {
                 kube::Error::Api(_) => Kind::Unexpected,
                 _ => Kind::Unavailable,
@@ -212,6 +226,15 @@ impl Error {
             )),
             Self::Version { served, .. } => Some(format!("Write the object for {}.", served.join(" or "))),
             Self::Owned { .. } => Some("Take it out of the other set first, or leave it out of this one.".to_owned()),
+            Self::Tooling { handing_over, .. } => {
+                Some(format!("If that tool is to keep it no longer, hand it over: {handing_over}"))
+            }
+            Self::NoParent { why, handing_over, .. } if why.contains("annotation") => {
+                Some(format!("If it was meant to be istiolab's, say so: {handing_over}"))
+            }
+            Self::NoParent { .. } => {
+                Some("Rename or delete that object; istiolab does not write into what it did not make.".to_owned())
+            }
             Self::Conflict { .. } => Some(
                 "Leave these fields out of the file, or let their manager give them up \
                  (kubectl apply --server-side --force-conflicts takes them over)."

@@ -1,6 +1,7 @@
 //! What is in the cluster already: the metadata of objects, listed once per kind.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
@@ -15,6 +16,8 @@ use super::set::{APPLIED_HASH, GroupKind, PART_OF};
 const CONCURRENCY: usize = 16;
 /// Objects per page.
 const PAGE: u32 = 500;
+/// The pause before discovery is asked about a kind whose path is not there.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// An object's identity, whatever version it is written in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,12 +102,21 @@ async fn list_kind(api: &Api, served: &Served, set: Option<&str>, limit: &Limit<
     }
     let mut found = Vec::new();
     loop {
-        let page = match limit.tried(doing, || requests.list_metadata(&params)).await? {
-            Ok(page) => page,
-            // A list that went on for too long is begun again.
+        let asked = || async {
+            match requests.list_metadata(&params).await {
+                // Not for `tried` to wait for: the kind may be gone for good.
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                page => page.map(Some),
+            }
+        };
+        let page = match limit.tried(doing, asked).await? {
+            Ok(Some(page)) => page,
+            Ok(None) if is_gone(api, served, limit).await? => return Ok(Vec::new()),
+            Ok(None) => continue,
+            // What the list began with is forgotten. Then all of it at once, which can't take too long again.
             Err(kube::Error::Api(status)) if status.code == 410 => {
                 found.clear();
-                params.continue_token = None;
+                (params.limit, params.continue_token) = (None, None);
                 continue;
             }
             Err(source) => return Err(api_error(doing(), source)),
@@ -115,4 +127,21 @@ async fn list_kind(api: &Api, served: &Served, set: Option<&str>, limit: &Limit<
             None => return Ok(found),
         }
     }
+}
+
+/// Whether a kind whose path is not there is gone, rather than not served yet by a server that has
+/// just begun. Discovery is a moment behind, so it is asked after a pause.
+pub(super) async fn is_gone(api: &Api, served: &Served, limit: &Limit<'_>) -> Result<bool, Error> {
+    if limit.left() < PAUSE {
+        let doing = format!("listing {}", served.resource.plural);
+        let last = "discovery lists the kind, but its path is not there".to_owned();
+        return Err(Error::Deadline { doing, last, elapsed: limit.begin.elapsed(), limit: limit.within });
+    }
+    tokio::select! {
+        () = limit.cancel.cancelled() => return Err(Error::Cancelled),
+        () = tokio::time::sleep(PAUSE) => {}
+    }
+    let discovery = api.rediscover(limit).await?;
+    let resource = &served.resource;
+    Ok(super::api::find(&discovery, &resource.group, &resource.version, &resource.kind).is_none())
 }

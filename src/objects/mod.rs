@@ -18,6 +18,8 @@ mod plan;
 pub mod ready;
 pub(crate) mod request;
 mod set;
+mod staying;
+pub(crate) mod watch;
 
 pub use api::{Api, Served};
 pub use apply::{Applied, Conflicts, Options, apply};
@@ -27,7 +29,7 @@ pub use error::{Error, Problem};
 pub use load::{load, parse};
 pub use object::{Object, ObjectRef};
 pub use order::Phase;
-pub use set::{PART_OF, SetName};
+pub use set::{PART_OF, Parent, SetName};
 
 /// The field manager of every server-side apply.
 pub const FIELD_MANAGER: &str = "istiolab";

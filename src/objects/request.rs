@@ -12,6 +12,11 @@ use crate::plan::event::Progress;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The shortest pause where the server says that it has too much to do.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+/// The longest that one try may take. The API server itself gives up after a minute; where nothing
+/// comes for longer, the line is dead, and a new one may not be.
+const ONE_TRY: Duration = Duration::from_secs(65);
 
 /// How long something may take, and who wants to know how it goes.
 #[derive(Clone, Copy, Debug)]
@@ -47,20 +52,24 @@ impl<'a> Limit<'a> {
         loop {
             let answer = tokio::select! {
                 () = self.cancel.cancelled() => return Err(Error::Cancelled),
-                answer = tokio::time::timeout(self.left(), request()) => answer,
+                answer = tokio::time::timeout(self.left().min(ONE_TRY), request()) => answer,
             };
+            let mut wait = pause;
             match answer {
-                Ok(Err(error)) if passing(&error) => last = told(&error),
+                Ok(Err(error)) if passing(&error) => {
+                    wait = wait.max(asked_pause(&error));
+                    last = told(&error);
+                }
                 Ok(answer) => return Ok(answer),
                 Err(_) => {}
             }
-            if self.left() <= pause {
+            if self.left() <= wait {
                 return Err(Error::Deadline { doing: doing(), last, elapsed: begin.elapsed(), limit: self.within });
             }
             self.progress.status(format!("{}, trying again: {last}", doing()));
             tokio::select! {
                 () = self.cancel.cancelled() => return Err(Error::Cancelled),
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(wait) => {}
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -76,18 +85,35 @@ pub(crate) fn told(error: &kube::Error) -> String {
     }
 }
 
+/// The pause that the server asks for.
+fn asked_pause(error: &kube::Error) -> Duration {
+    let kube::Error::Api(status) = error else { return Duration::ZERO };
+    let asked = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    // Where too many requests are there at once, it says so in a header that does not come to us.
+    let least = if status.code == 429 { BUSY_PAUSE } else { Duration::ZERO };
+    Duration::from_secs(asked.into()).max(least)
+}
+
+/// What the API server answers with 500 although it is for good: fields that are not in the schema,
+/// and objects that etcd, or the line to it, has no room for.
+const FOR_GOOD: [&str; 3] =
+    ["failed to create typed", "request is too large", "trying to send message larger than max"];
+
+/// Conflicts that no other try solves: the object of that name is not the one that was meant, or is
+/// already going.
+const SETTLED: [&str; 2] = ["Precondition failed: UID", "is ensuring all content is removed from this namespace"];
+
 /// Whether the same request may succeed later without anyone changing it.
 pub(crate) fn passing(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => {
             let names_object = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
             match status.code {
-                // Webhooks that do not answer yet and an etcd without a leader are told as 500; but so
-                // are fields that are not in the schema.
-                500 => !status.message.contains("failed to create typed"),
+                // Webhooks that do not answer yet and an etcd without a leader are told as 500.
+                500 => !FOR_GOOD.iter().any(|text| status.message.contains(text)),
                 429 | 502 | 503 | 504 => true,
                 // Somebody was faster; a conflict of field managers lists causes and stays.
-                409 => status.details.as_ref().is_none_or(|details| details.causes.is_empty()),
+                409 => !SETTLED.iter().any(|text| status.message.contains(text)) && !has_managers(status),
                 // A path that is not served yet, unlike an object that is not there.
                 404 => !names_object,
                 403 => {
@@ -100,6 +126,11 @@ pub(crate) fn passing(error: &kube::Error) -> bool {
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
         _ => false,
     }
+}
+
+fn has_managers(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "FieldManagerConflict")
 }
 
 #[cfg(test)]

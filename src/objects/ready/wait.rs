@@ -12,6 +12,7 @@ use super::watched;
 use crate::objects::api::Api;
 use crate::objects::error::{Error, short};
 use crate::objects::object::ObjectRef;
+use crate::objects::request::Limit;
 use crate::plan::event::Progress;
 
 /// How often states are told and troubles looked at.
@@ -50,6 +51,8 @@ pub async fn wait_with(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let begin = Instant::now();
+    // The server may be restarting just now.
+    api.discover(&Limit::new(deadline, progress, cancel)).await?;
     let mut waiting = Waiting::new(api, objects, policy.into(), progress, begin).await?;
     let end = tokio::time::sleep(deadline);
     tokio::pin!(end);

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use futures::stream::{BoxStream, FuturesUnordered, SelectAll};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use kube::api::DynamicObject;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use serde_json::Value;
 
@@ -20,6 +19,7 @@ use super::watched::Pods;
 use crate::objects::api::{Api, Served};
 use crate::objects::error::{Error, short};
 use crate::objects::object::ObjectRef;
+use crate::objects::watch::watch;
 use crate::plan::event::{Progress, What};
 
 /// The pause before a webhook that did not answer is asked again.
@@ -156,7 +156,7 @@ impl<'a> Waiting<'a> {
                 config = config.fields(&format!("metadata.name={}", only.name));
             }
             let requests = self.api.requests(served, space.as_deref());
-            let events = watcher::watcher(requests, config).default_backoff();
+            let events = watch(requests, config);
             self.events.push(events.map(move |event| (Origin::Objects(index), event)).boxed());
             self.groups.push(Group { served: served.clone(), listed: HashSet::new() });
             for reference in members {
@@ -272,7 +272,7 @@ impl<'a> Waiting<'a> {
         }
         let space = (self.pods.len() < MANY_NAMESPACES).then_some(namespace);
         let requests = self.api.requests(&Pods::served(), space.as_deref());
-        let events = watcher::watcher(requests, watcher::Config::default().page_size(PAGE)).default_backoff();
+        let events = watch(requests, watcher::Config::default().page_size(PAGE));
         self.pods.insert(space.clone(), Pods::default());
         self.events.push(events.map(move |event| (Origin::Pods(space.clone()), event)).boxed());
     }
