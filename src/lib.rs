@@ -9,6 +9,7 @@ pub mod apps;
 pub mod apt;
 pub mod cli;
 pub mod cluster;
+pub mod collect;
 pub mod doctor;
 pub mod error;
 pub mod expression;

@@ -60,7 +60,7 @@ mod tests {
         let block = "readiness:\n- kind: A\n  expression: |\n    object.a == 1 &&\n      objet.b == 2\n";
         assert_eq!(
             problems(plain),
-            ["lab.yaml:3:35: `readiness[0].expression` is no CEL expression: mismatched input 'the end'"]
+            ["lab.yaml:3:34: `readiness[0].expression` is no CEL expression: mismatched input 'the end'"]
         );
         let unknown = "there is nothing called `objet`; the object is called `object`";
         assert_eq!(
