@@ -1,6 +1,8 @@
 //! Objects against a real API server: etcd and kube-apiserver, nothing else. There are no
 //! controllers and no nodes; where a test needs what they write, it writes it itself.
 
+#[path = "api/collecting.rs"]
+mod collecting;
 #[path = "api/deleting.rs"]
 mod deleting;
 #[path = "api/order.rs"]

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use k8s_openapi::api::core::v1::Event as CoreEvent;
 use kube::Client;
 use kube::api::{Api as KubeApi, ListParams};
-use k8s_openapi::api::core::v1::Event as CoreEvent;
 use serde_json::Value;
 
 use super::bundle::Bundle;
@@ -40,7 +40,12 @@ fn read(event: &Value) -> Event {
     let about = &event["involvedObject"];
     let namespace = about["namespace"].as_str().map(|name| format!("{name}/")).unwrap_or_default();
     let object = format!("{} {namespace}{}", text(&about["kind"]), text(&about["name"]));
-    let times = [&event["series"]["lastObservedTime"], &event["lastTimestamp"], &event["eventTime"], &event["metadata"]["creationTimestamp"]];
+    let times = [
+        &event["series"]["lastObservedTime"],
+        &event["lastTimestamp"],
+        &event["eventTime"],
+        &event["metadata"]["creationTimestamp"],
+    ];
     Event {
         namespace: text(&event["metadata"]["namespace"]),
         is_warning: event["type"] == "Warning",

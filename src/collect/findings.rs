@@ -20,9 +20,8 @@ pub(super) fn find(objects: &[Value], events: &[Event], policy: &Policy) -> Vec<
     let mut findings: Vec<Finding> = objects
         .iter()
         .filter_map(|object| {
-            let (grade, cause, files) = state(object, policy, &facts)
-                .or_else(|| restarts(object))
-                .or_else(|| unanswered(object, objects))?;
+            let (grade, cause, files) =
+                state(object, policy, &facts).or_else(|| restarts(object)).or_else(|| unanswered(object, objects))?;
             let name = name(object);
             let about = events.iter().filter(|event| event.is_warning && event.object == name).take(EVENTS);
             let event = |event: &Event| {
@@ -153,18 +152,22 @@ mod tests {
 
     #[test]
     fn the_worst_comes_first_and_what_is_ready_not_at_all() {
-        let pod = |name: &str, status: Value| {
-            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "n", "name": name}, "status": status})
-        };
+        let pod = |name: &str, status: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "n", "name": name}, "status": status});
         let ready = json!([{"type": "Ready", "status": "True"}]);
         let objects = [
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}}),
-            pod("restarted", json!({"phase": "Running", "conditions": ready, "containerStatuses": [
-                {"name": "c", "restartCount": 2, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]})),
+            pod(
+                "restarted",
+                json!({"phase": "Running", "conditions": ready, "containerStatuses": [
+                {"name": "c", "restartCount": 2, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}),
+            ),
             pod("well", json!({"phase": "Running", "conditions": ready})),
             json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "n", "name": "d"}}),
-            pod("imageless", json!({"phase": "Pending", "containerStatuses": [
-                {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not there"}}}]})),
+            pod(
+                "imageless",
+                json!({"phase": "Pending", "containerStatuses": [
+                {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not there"}}}]}),
+            ),
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "going", "deletionTimestamp": "x",
                 "finalizers": ["a/b"]}}),
         ];

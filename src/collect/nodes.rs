@@ -25,7 +25,10 @@ const PROGRAMS: [(&str, &[&str]); 7] = [
     ("pods.txt", &["timeout", "10", "crictl", "pods"]),
     ("containers.txt", &["timeout", "10", "crictl", "ps", "--all"]),
     ("images.txt", &["timeout", "10", "crictl", "images", "--digests"]),
-    ("resources.txt", &["sh", "-c", "df -h; echo; cat /proc/meminfo; echo; cat /proc/loadavg /proc/pressure/* 2>/dev/null"]),
+    (
+        "resources.txt",
+        &["sh", "-c", "df -h; echo; cat /proc/meminfo; echo; cat /proc/loadavg /proc/pressure/* 2>/dev/null"],
+    ),
     ("versions.txt", &["sh", "-c", "kubelet --version; containerd --version; uname -a"]),
 ];
 
@@ -85,9 +88,10 @@ pub(super) async fn collect(bundle: &Bundle<'_>, docker: &Docker, containers: &[
     }
     let more = [("pod-logs.txt", POD_LOGS)];
     let programs = PROGRAMS.iter().chain(more.iter().filter(|_| with_pod_logs));
-    let runs = containers.iter().filter(|container| container.is_node).flat_map(|node| {
-        programs.clone().map(move |(file, argv)| (node.name.as_str(), *file, *argv))
-    });
+    let runs = containers
+        .iter()
+        .filter(|container| container.is_node)
+        .flat_map(|node| programs.clone().map(move |(file, argv)| (node.name.as_str(), *file, *argv)));
     let runs = runs.map(async |(node, file, argv)| {
         let path = format!("nodes/{node}/{file}");
         let run = async {

@@ -36,9 +36,10 @@ async fn kinds(client: &Client) -> Result<Vec<ApiResource>, String> {
         Ok(discovery) => discovery,
         Err(_) => Discovery::new(client.clone()).run().await.map_err(|error| told(&error))?,
     };
-    let listable = discovery.groups().flat_map(kube::discovery::ApiGroup::recommended_resources).filter(|(kind, can)| {
-        can.supports_operation(verbs::LIST) && !matches!(kind.kind.as_str(), "Event" | "ComponentStatus")
-    });
+    let listable =
+        discovery.groups().flat_map(kube::discovery::ApiGroup::recommended_resources).filter(|(kind, can)| {
+            can.supports_operation(verbs::LIST) && !matches!(kind.kind.as_str(), "Event" | "ComponentStatus")
+        });
     Ok(listable.map(|(kind, _)| kind).collect())
 }
 

@@ -29,8 +29,16 @@ const LINE: usize = 24;
 /// At most so many known values are looked for.
 const MOST: usize = 20_000;
 /// Fields of workloads and logs that are words of every cluster.
-const COMMON: [&str; 8] =
-    ["default", "kubernetes", "Opaque", "system:nodes", "system:masters", "cluster.local", "kubernetes.io", "istio-system"];
+const COMMON: [&str; 8] = [
+    "default",
+    "kubernetes",
+    "Opaque",
+    "system:nodes",
+    "system:masters",
+    "cluster.local",
+    "kubernetes.io",
+    "istio-system",
+];
 
 /// Takes out what is secret, and counts it by its kind.
 #[derive(Default)]
@@ -55,7 +63,8 @@ impl Redactor {
                 let plain = STANDARD.decode(value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
                 self.remember(plain.as_deref().unwrap_or_default());
             }
-            for value in object["stringData"].as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()) {
+            for value in object["stringData"].as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str())
+            {
                 self.remember(value);
             }
         }
@@ -117,9 +126,8 @@ impl Redactor {
 
     /// From now on what was learnt is looked for. Nothing should be learnt afterwards.
     pub(super) fn seal(&mut self) {
-        let common = |value: &String| {
-            value.len() < SHORTEST || self.public.contains(value) || COMMON.contains(&value.as_str())
-        };
+        let common =
+            |value: &String| value.len() < SHORTEST || self.public.contains(value) || COMMON.contains(&value.as_str());
         let mut wanted: Vec<&String> = self.known.iter().filter(|value| !common(value)).collect();
         // Of two that begin alike the longer one counts.
         wanted.sort_by_key(|value| std::cmp::Reverse(value.len()));

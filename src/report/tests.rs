@@ -138,6 +138,9 @@ fn a_plain_terminal() {
     images             0.0       0.7       0.7      1        0
     applications      14.1      14.2       0.1      2        0  1 failed
     total                                 16.5
+
+    slowest objects         seconds  last missing
+    Deployment demo/front       1.9  1 of 2 replicas ready
     3 scenarios: 1 passed, 1 failed, 1 skipped
     ");
 }
@@ -159,7 +162,13 @@ fn a_quiet_terminal() {
 #[test]
 fn a_verbose_terminal_has_more() {
     let text = screen(Verbosity::Verbose, false);
-    for line in ["· creating the cluster", "  creating the cluster: waiting for the node", "kind create cluster"] {
+    for line in [
+        "· creating the cluster",
+        "  creating the cluster: waiting for the node",
+        "kind create cluster",
+        "  Deployment demo/front: 1 of 2 replicas ready (0.9 s)",
+        "  Deployment demo/front: ready (1.9 s)",
+    ] {
         assert!(text.lines().any(|have| have == line), "{line} is not in {text}");
     }
 }
@@ -286,6 +295,22 @@ fn json() {
           "seconds": 0.0,
           "outcome": "cancelled",
           "detail": null
+        }
+      ],
+      "slowestObjects": [
+        {
+          "object": "Deployment demo/front",
+          "step": "cluster",
+          "seconds": 1.9,
+          "lastState": "1 of 2 replicas ready"
+        }
+      ],
+      "unreadyObjects": [
+        {
+          "object": "Deployment demo/back",
+          "step": "cluster",
+          "seconds": 1.4,
+          "lastState": "1 of 2 replicas ready"
         }
       ],
       "warnings": [

@@ -29,8 +29,26 @@ const WHOLE: [&str; 6] = ["auth", "pass", "pwd", "jwt", "pin", "psk"];
 const KEYS: [&str; 3] = ["tlskey", "keypem", "pemkey"];
 /// What is named so only speaks of a secret: where it is, what it is called.
 const ABOUT: [&str; 20] = [
-    "name", "names", "namespace", "ref", "refs", "path", "file", "dir", "audience", "audiences", "type", "kind", "seconds",
-    "policy", "provider", "endpoint", "url", "enabled", "mode", "count",
+    "name",
+    "names",
+    "namespace",
+    "ref",
+    "refs",
+    "path",
+    "file",
+    "dir",
+    "audience",
+    "audiences",
+    "type",
+    "kind",
+    "seconds",
+    "policy",
+    "provider",
+    "endpoint",
+    "url",
+    "enabled",
+    "mode",
+    "count",
 ];
 
 /// Whether a value of this name is secret.
@@ -49,15 +67,47 @@ mod tests {
     #[test]
     fn names_of_secrets_are_known_and_those_about_secrets_are_not() {
         for name in [
-            "password", "DB_PASSWORD", "db.passwd", "apiKey", "API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID",
-            "token", "id_token", "client-secret", "tls.key", "ca-key.pem", "auth", "Authorization", "Set-Cookie",
-            "client-key-data", ".dockerconfigjson", "registryCredentials", "PGPASSWORD", "x-api-key",
+            "password",
+            "DB_PASSWORD",
+            "db.passwd",
+            "apiKey",
+            "API_KEY",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_ACCESS_KEY_ID",
+            "token",
+            "id_token",
+            "client-secret",
+            "tls.key",
+            "ca-key.pem",
+            "auth",
+            "Authorization",
+            "Set-Cookie",
+            "client-key-data",
+            ".dockerconfigjson",
+            "registryCredentials",
+            "PGPASSWORD",
+            "x-api-key",
         ] {
             assert!(is_secret(name), "{name}");
         }
         for name in [
-            "secretName", "credentialName", "secretKeyRef", "tokenPath", "TOKEN_FILE", "name", "author", "key", "tls.crt",
-            "passthrough", "compass", "ca.crt", "audience", "monkey", "CREDENTIAL_FETCHER_TYPE", "keys", "authority",
+            "secretName",
+            "credentialName",
+            "secretKeyRef",
+            "tokenPath",
+            "TOKEN_FILE",
+            "name",
+            "author",
+            "key",
+            "tls.crt",
+            "passthrough",
+            "compass",
+            "ca.crt",
+            "audience",
+            "monkey",
+            "CREDENTIAL_FETCHER_TYPE",
+            "keys",
+            "authority",
         ] {
             assert!(!is_secret(name), "{name}");
         }

@@ -71,10 +71,19 @@ fn texts_lose_what_looks_like_a_secret() {
         ("kubeadm join --token abcdef.0123456789abcdef".to_owned(), "kubeadm join --token [removed]".to_owned()),
         ("id AKIAABCDEFGHIJKLMNOP".to_owned(), "id [removed]".to_owned()),
         (format!("password={CANARY}&x=1"), "password=[removed]&x=1".to_owned()),
-        (format!("level=info client_secret=\"{CANARY} more\" n=1"), "level=info client_secret=\"[removed]\" n=1".to_owned()),
+        (
+            format!("level=info client_secret=\"{CANARY} more\" n=1"),
+            "level=info client_secret=\"[removed]\" n=1".to_owned(),
+        ),
         (format!("db:\n  password: {CANARY}\n  host: h\n"), "db:\n  password: [removed]\n  host: h\n".to_owned()),
-        (format!("a:\n  token: |\n    {CANARY}\n    more\n  b: 1\n"), "a:\n  token: |\n    [removed]\n  b: 1\n".to_owned()),
-        (format!(r#"msg: {{\"apiKey\":\"{CANARY}\",\"n\":1}}"#), r#"msg: {\"apiKey\":\"[removed]\",\"n\":1}"#.to_owned()),
+        (
+            format!("a:\n  token: |\n    {CANARY}\n    more\n  b: 1\n"),
+            "a:\n  token: |\n    [removed]\n  b: 1\n".to_owned(),
+        ),
+        (
+            format!(r#"msg: {{\"apiKey\":\"{CANARY}\",\"n\":1}}"#),
+            r#"msg: {\"apiKey\":\"[removed]\",\"n\":1}"#.to_owned(),
+        ),
     ] {
         assert_eq!(clean(&text), expected, "{text}");
     }
@@ -109,7 +118,8 @@ fn known_values_are_found_wherever_they_stand() {
         "user": STANDARD.encode("postgres"), "word": STANDARD.encode("open sesame"), "no": STANDARD.encode("1234"),
         "ca.crt": STANDARD.encode("-----BEGIN CERTIFICATE-----\nMIIBThisIsPublicAndMustStayAsItIs\n-----END CERTIFICATE-----\n"),
     }}));
-    redactor.learn(&json!({"kind": "Pod", "spec": {"containers": [{"env": [{"name": "MY_TOKEN", "value": "t0k3n-value"}],
+    redactor
+        .learn(&json!({"kind": "Pod", "spec": {"containers": [{"env": [{"name": "MY_TOKEN", "value": "t0k3n-value"}],
         "args": ["--password", "by-flag-1"]}]}}));
     redactor.seal();
     let encoded = STANDARD.encode("open sesame");

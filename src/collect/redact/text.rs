@@ -18,9 +18,11 @@ static KEY: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)")
 });
 /// What begins as PEM does, in base64.
-static ENCODED: LazyLock<Regex> = LazyLock::new(|| pattern(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]{24,}(?:\s+[A-Za-z0-9+/=]{40,})*"));
+static ENCODED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]{24,}(?:\s+[A-Za-z0-9+/=]{40,})*"));
 /// A JSON web token, also one whose signature was cut off.
-static JWT: LazyLock<Regex> = LazyLock::new(|| pattern(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"));
+static JWT: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"));
 /// An authorization header's value.
 static HEADER: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)\b(bearer|basic)[ :]+([A-Za-z0-9._~+/=-]{8,})"));
 /// A login in an address.
@@ -29,7 +31,9 @@ static LOGIN: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(://)[^/\s:@"']*:[^/
 static JOIN: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b"));
 /// Tokens that services give out in a form of their own.
 static ISSUED: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35}|npm_[A-Za-z0-9]{36})")
+    pattern(
+        r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{35}|npm_[A-Za-z0-9]{36})",
+    )
 });
 /// `name=value`, `name: value`, `"name": "value"`.
 static PAIR: LazyLock<Regex> = LazyLock::new(|| {
@@ -47,7 +51,8 @@ pub(super) fn clean(text: &str, removed: impl Fn(&'static str)) -> String {
     let mut text = blocks(text, &removed);
     let mut replace = |pattern: &Regex, with: &dyn Fn(&Captures<'_>) -> Option<String>| {
         if pattern.is_match(&text) {
-            let new = pattern.replace_all(&text, |found: &Captures<'_>| with(found).unwrap_or_else(|| found[0].to_owned()));
+            let new =
+                pattern.replace_all(&text, |found: &Captures<'_>| with(found).unwrap_or_else(|| found[0].to_owned()));
             text = new.into_owned();
         }
     };
@@ -71,7 +76,10 @@ pub(super) fn clean(text: &str, removed: impl Fn(&'static str)) -> String {
     replace(&PAIR, &|found| {
         let value = &found[3];
         let bare = value.trim_matches(['"', '\'', '\\']);
-        if !is_secret(&found[1]) || matches!(bare, "" | "true" | "false" | "null" | "nil" | "|" | ">" | "{" | "[") || bare.contains(REMOVED) {
+        if !is_secret(&found[1])
+            || matches!(bare, "" | "true" | "false" | "null" | "nil" | "|" | ">" | "{" | "[")
+            || bare.contains(REMOVED)
+        {
             return None;
         }
         removed("values with secret names");
