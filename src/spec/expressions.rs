@@ -65,7 +65,7 @@ mod tests {
         let unknown = "there is nothing called `objet`; the object is called `object`";
         assert_eq!(
             problems(quoted),
-            [format!("lab.yaml:2:25: `readiness[0].expression` is no CEL expression: {unknown}")]
+            [format!("lab.yaml:2:26: `readiness[0].expression` is no CEL expression: {unknown}")]
         );
         assert_eq!(
             problems(block),

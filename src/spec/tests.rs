@@ -145,7 +145,14 @@ fn readiness_and_grace() {
     let rule = &lab.readiness[0];
     assert_eq!((rule.kind.as_str(), rule.group.as_str(), rule.message.as_deref()), ("Lake", "a.b", Some("shallow")));
     assert_eq!((lab.grace.image, lab.grace.crash), (Some(std::time::Duration::from_mins(2)), None));
-    assert_snapshot!(body("readiness:\n- {kind: Lake, expression: object.status.depth >}\n- {expresion: 'true'}\ngrace: {image: 90}\n"), @"");
+    assert_snapshot!(body("readiness:\n- {kind: Lake, expression: object.status.depth >}\n- {expresion: 'true'}\ngrace: {image: 90}\n"), @r#"
+    5 problems in the lab file
+      lab.yaml:5:49: `readiness[0].expression` is no CEL expression: mismatched input 'the end'
+      lab.yaml:6:3: field `expression` is missing in `readiness[1]`
+      lab.yaml:6:3: field `kind` is missing in `readiness[1]`
+      lab.yaml:6:4: unknown field `expresion` in `readiness[1]`; did you mean `expression`?
+      lab.yaml:7:16: `grace.image`: YAML reads 90 as the number 90; put it in quotes: "90"
+    "#);
 }
 
 #[test]

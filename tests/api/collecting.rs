@@ -35,21 +35,21 @@ const CANARIES: [&str; 12] = [
 
 fn planted() -> String {
     let applied = json!({"apiVersion": "v1", "kind": "Secret", "data": {"x": STANDARD.encode("c4n4ry-annotation")}});
-    let yaml = istiolab::yaml::to_string(&json!([
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "planted", "annotations": {
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "planted", "annotations": {
             "note/last-applied-configuration": applied.to_string(), "seen": "c4n4ry-secret-data was here"}},
-            "data": {"user": STANDARD.encode("c4n4ry-secret-data")}, "stringData": {"word": "c4n4ry-string-data"}},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "planted"}, "data": {
+            "data": {"user": STANDARD.encode("c4n4ry-secret-data")}, "stringData": {"word": "c4n4ry-string-data"}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "planted"}, "data": {
             "app.properties": "db.password=c4n4ry-in-setting\nmode=fast\n",
             "app.yaml": "token: |\n  c4n4ry-in-yaml-block\nmode: slow\n",
             "key": "-----BEGIN PRIVATE KEY-----\nc4n4ry-private-key\n-----END PRIVATE KEY-----\n",
             "copied": "the word is c4n4ry-string-data, and in base64 YzRuNHJ5LXN0cmluZy1kYXRh",
-            "url": "https://user:c4n4ry-basic-auth@example.test/"}},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "planted"}, "spec": {"containers": [{"name": "c",
+            "url": "https://user:c4n4ry-basic-auth@example.test/"}}),
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "planted"}, "spec": {"containers": [{"name": "c",
             "image": "nobody.test/none:1", "args": ["--password", "c4n4ry-argument"],
-            "env": [{"name": "DB_PASSWORD", "value": "c4n4ry-in-env"}, {"name": "COPY", "value": "c4n4ry-in-env"}]}]}},
-    ]));
-    yaml.expect("YAML")
+            "env": [{"name": "DB_PASSWORD", "value": "c4n4ry-in-env"}, {"name": "COPY", "value": "c4n4ry-in-env"}]}]}}),
+    ];
+    objects.iter().map(|object| istiolab::yaml::to_string(object).expect("YAML") + "---\n").collect()
 }
 
 /// Every file of a bundle.
