@@ -27,19 +27,15 @@ pub(super) fn check(root: &Node, file: &Utf8Path, source: &str) -> Vec<Problem> 
 /// Where a fault within a text stands in the file, which depends on how the text is written there.
 fn place(node: &Node, fault: &Fault, source: &str) -> (u64, u64) {
     let line = |number: u64| source.lines().nth(usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1));
-    let written = line(node.line).unwrap_or_default();
     let begin = usize::try_from(node.column).unwrap_or_default().saturating_sub(1);
-    match written.chars().nth(begin) {
-        // A block keeps its lines.
-        Some('|') => {
-            let number = node.line + fault.line;
-            let indent = line(number).map_or(0, |text| text.chars().take_while(|c| *c == ' ').count());
-            (number, indent as u64 + fault.column)
-        }
-        // Folded lines are joined: the fault is somewhere in there.
-        Some('>') => (node.line + 1, 0),
-        Some('\'' | '"') if fault.line == 1 => (node.line, node.column + fault.column),
-        _ if fault.line == 1 => (node.line, node.column + fault.column - 1),
+    let quoted = matches!(line(node.line).unwrap_or_default().chars().nth(begin), Some('\'' | '"'));
+    // A block begins with its first line, which stands below the sign for it, and keeps its lines.
+    let above = line(node.line.saturating_sub(1)).unwrap_or_default().trim_end();
+    let is_block = above.trim_end_matches(['+', '-']).ends_with('|');
+    match fault.line {
+        1 if quoted => (node.line, node.column + fault.column),
+        1 => (node.line, node.column + fault.column - 1),
+        number if is_block => (node.line + number - 1, node.column + fault.column - 1),
         _ => (node.line, node.column),
     }
 }
