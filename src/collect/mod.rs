@@ -102,16 +102,6 @@ pub async fn collect(
     let mut bundle = Bundle::new(request.to, &root, request.limit, progress, cancel)?;
     let api = reached(&request).await;
 
-    // First all secrets are learnt, then anything is written.
-    let objects = match &api {
-        Ok((client, _)) => objects::all(&bundle, client).await,
-        Err(_) => Vec::new(),
-    };
-    learn(&mut bundle, &request, &objects);
-    let bundle = bundle;
-
-    let mut versions = BTreeMap::from([("istiolab".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
-    lab(&bundle, &request);
     let containers = match request.engine {
         Ok(docker) => nodes::find(&bundle, docker, &request.lab.name, request.nodes.clone()).await,
         Err(ref why) => {
@@ -119,6 +109,17 @@ pub async fn collect(
             Vec::new()
         }
     };
+    // First all secrets are learnt, then anything is written.
+    let (objects, secrets) = match (&api, &request.engine) {
+        (Ok((client, _)), _) => (objects::all(&bundle, client).await, Vec::new()),
+        (Err(_), Ok(docker)) => (Vec::new(), nodes::secrets(&bundle, docker, &containers).await),
+        (Err(_), Err(_)) => (Vec::new(), Vec::new()),
+    };
+    learn(&mut bundle, &request, objects.iter().chain(&secrets));
+    let bundle = bundle;
+
+    let mut versions = BTreeMap::from([("istiolab".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    lab(&bundle, &request);
     let pods: Vec<&Value> = objects.iter().filter(|object| object["kind"] == "Pod").collect();
     let names: BTreeSet<String> =
         containers.iter().filter(|container| container.is_node).map(|container| container.name.clone()).collect();
@@ -191,9 +192,9 @@ async fn reached(request: &Request<'_>) -> Result<(Client, String), String> {
 }
 
 /// Learns what is secret: what the cluster keeps as such, logins for registries, the lab's own key.
-fn learn(bundle: &mut Bundle<'_>, request: &Request<'_>, objects: &[Value]) {
+fn learn<'v>(bundle: &mut Bundle<'_>, request: &Request<'_>, objects: impl Iterator<Item = &'v Value>) {
     let redactor = bundle.redactor();
-    objects.iter().for_each(|object| redactor.learn(object));
+    objects.for_each(|object| redactor.learn(object));
     if let Some(text) = request.logins.and_then(|file| fs_err::read_to_string(file).ok())
         && let Ok(logins) = serde_json::from_str::<Value>(&text)
     {

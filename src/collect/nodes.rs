@@ -8,6 +8,7 @@ use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder};
 use futures::{StreamExt as _, stream};
+use serde_json::{Value, json};
 
 use super::bundle::Bundle;
 use super::summary;
@@ -32,9 +33,21 @@ const PROGRAMS: [(&str, &[&str]); 7] = [
     ("versions.txt", &["sh", "-c", "kubelet --version; containerd --version; uname -a"]),
 ];
 
-/// The newest of what containers wrote, by the node's own files.
+/// The newest of what the control plane wrote, by the node's own files. Not of what runs beside it:
+/// its secrets are not all known where no API server tells them.
 const POD_LOGS: &[&str] =
-    &["sh", "-c", "for log in /var/log/pods/*/*/*.log; do echo \"==> $log\"; tail -n 300 \"$log\"; done"];
+    &["sh", "-c", "for log in /var/log/pods/kube-system_*/*/*.log; do echo \"==> $log\"; tail -n 500 \"$log\"; done"];
+
+/// Files of secrets that are mounted into pods, each in base64.
+const MOUNTED: &[&str] = &[
+    "sh",
+    "-c",
+    "find /var/lib/kubelet/pods/*/volumes/kubernetes.io~secret /var/lib/kubelet/pods/*/volumes/kubernetes.io~projected \
+     -type f -size -32k -exec sh -c 'for file; do base64 -w0 \"$file\"; echo; done' sh {} + 2>/dev/null || true",
+];
+/// What containers were made with, their environment above all.
+const CONTAINERS: &[&str] =
+    &["sh", "-c", "for id in $(timeout 10 crictl ps --all --quiet); do timeout 10 crictl inspect \"$id\"; done"];
 
 /// A container of the lab.
 pub(super) struct Container {
@@ -80,6 +93,26 @@ pub(super) async fn find(bundle: &Bundle<'_>, docker: &Docker, lab: &str, nodes:
     found
 }
 
+/// What the nodes know of secrets, where no API server tells them.
+pub(super) async fn secrets(bundle: &Bundle<'_>, docker: &Docker, containers: &[Container]) -> Vec<Value> {
+    let mut known = Vec::new();
+    for node in containers.iter().filter(|container| container.is_node) {
+        let ask = async |what: &str, argv| {
+            let run = async {
+                let output = cluster::nodes::try_exec(docker, &node.name, argv, PROGRAM).await;
+                output.map(|output| output.stdout).map_err(|error| error.to_string())
+            };
+            bundle.attempt(format!("{what} of {}", node.name), run).await.unwrap_or_default()
+        };
+        let mounted = ask("mounted secrets", MOUNTED).await;
+        let lines = String::from_utf8_lossy(&mounted).lines().map(str::to_owned).collect::<Vec<_>>();
+        known.extend(lines.into_iter().map(|file| json!({"kind": "Secret", "data": {"file": file}})));
+        let inspected = ask("environments of the containers", CONTAINERS).await;
+        known.extend(serde_json::Deserializer::from_slice(&inspected).into_iter::<Value>().map_while(Result::ok));
+    }
+    known
+}
+
 /// Collects what the engine says of the containers, and what the nodes say.
 pub(super) async fn collect(bundle: &Bundle<'_>, docker: &Docker, containers: &[Container], with_pod_logs: bool) {
     for container in containers {
@@ -122,11 +155,11 @@ async fn inspect(bundle: &Bundle<'_>, docker: &Docker, container: &Container) {
 }
 
 /// The environment as names and values, so that it is clear which belong together.
-fn environment_apart(mut document: serde_json::Value) -> serde_json::Value {
+fn environment_apart(mut document: Value) -> Value {
     for variable in document["Config"]["Env"].as_array_mut().into_iter().flatten() {
         let text = variable.as_str().unwrap_or_default();
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
-        *variable = serde_json::json!({"name": name, "value": value});
+        *variable = json!({"name": name, "value": value});
     }
     document
 }

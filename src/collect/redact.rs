@@ -74,9 +74,7 @@ impl Redactor {
     fn learn_fields(&mut self, value: &Value) {
         match value {
             Value::Object(fields) => {
-                if let (Some(name), Some(secret)) = (value["name"].as_str(), value["value"].as_str())
-                    && is_secret(name)
-                {
+                if let Some(secret) = value["value"].as_str().filter(|_| is_named_secret(value)) {
                     self.remember(secret);
                 }
                 for (name, field) in fields {
@@ -161,6 +159,7 @@ impl Redactor {
 
     /// Cleans a document in place: an object of the cluster, or any other JSON.
     pub(super) fn document(&self, value: &mut Value) {
+        let is_pair = is_named_secret(value);
         let is_secret_object = value["kind"] == "Secret" || value["kind"] == "SecretList";
         match value {
             Value::Object(fields) => {
@@ -173,10 +172,9 @@ impl Redactor {
                         self.count("data of secrets");
                     }
                 }
-                let named = fields.get("name").and_then(Value::as_str).is_some_and(is_secret);
                 for (name, field) in fields.iter_mut() {
                     let is_data = is_secret_object && matches!(name.as_str(), "data" | "stringData");
-                    let by_name = is_secret(name) || (named && name == "value");
+                    let by_name = is_secret(name) || (is_pair && name == "value");
                     match field {
                         _ if is_data => {}
                         Value::String(text) if by_name && !text.is_empty() => {
@@ -228,6 +226,11 @@ impl Redactor {
     pub(super) fn counts(&self) -> BTreeMap<&'static str, usize> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Whether this is a name with a value, such as a variable of an environment, and the name is secret.
+fn is_named_secret(pair: &Value) -> bool {
+    ["name", "key"].iter().any(|field| pair[field].as_str().is_some_and(is_secret))
 }
 
 #[cfg(test)]

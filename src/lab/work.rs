@@ -341,7 +341,8 @@ impl Work {
     }
 
     pub(super) async fn webhook(&self, context: Context) -> Result<Outcome, Failure> {
-        mesh::ready::webhook(self.api()?, self.options.limit, &context.progress, &context.cancel).await?;
+        let policy = objects::ready::Policy::of(&self.site.lab)?;
+        mesh::ready::webhook(self.api()?, policy, self.options.limit, &context.progress, &context.cancel).await?;
         Ok(Outcome::Unchanged)
     }
 
