@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
@@ -167,7 +167,7 @@ fn remove_old(folder: &Utf8Path, lab: &str) {
     let entries = folder.read_dir_utf8().into_iter().flatten().flatten();
     let is_one = |name: &str| name.strip_prefix(&head).is_some_and(|rest| rest.len() == time.len());
     let mut bundles: Vec<Utf8PathBuf> =
-        entries.filter(|entry| is_one(entry.file_name())).map(|entry| entry.into_path()).collect();
+        entries.filter(|entry| is_one(entry.file_name())).map(Utf8DirEntry::into_path).collect();
     bundles.sort();
     for old in &bundles[..bundles.len().saturating_sub(KEPT)] {
         // What stays costs room, nothing else.

@@ -194,7 +194,9 @@ async fn reached(request: &Request<'_>) -> Result<(Client, String), String> {
 /// Learns what is secret: what the cluster keeps as such, logins for registries, the lab's own key.
 fn learn<'v>(bundle: &mut Bundle<'_>, request: &Request<'_>, objects: impl Iterator<Item = &'v Value>) {
     let redactor = bundle.redactor();
-    objects.for_each(|object| redactor.learn(object));
+    for object in objects {
+        redactor.learn(object);
+    }
     if let Some(text) = request.logins.and_then(|file| fs_err::read_to_string(file).ok())
         && let Ok(logins) = serde_json::from_str::<Value>(&text)
     {
@@ -206,7 +208,9 @@ fn learn<'v>(bundle: &mut Bundle<'_>, request: &Request<'_>, objects: impl Itera
     if let Ok(text) = fs_err::read_to_string(request.folder.join("kubeconfig"))
         && let Ok(documents) = crate::yaml::documents(&text, "kubeconfig")
     {
-        documents.iter().for_each(|document| redactor.learn(&document.value));
+        for document in &documents {
+            redactor.learn(&document.value);
+        }
     }
     redactor.seal();
 }

@@ -23,9 +23,9 @@ const PROGRAM: Duration = Duration::from_secs(15);
 const PROGRAMS: [(&str, &[&str]); 7] = [
     ("kubelet.log", &["journalctl", "--unit=kubelet", "--no-pager", "--output=short-iso", "--lines=3000"]),
     ("containerd.log", &["journalctl", "--unit=containerd", "--no-pager", "--output=short-iso", "--lines=3000"]),
-    ("pods.txt", &["timeout", "10", "crictl", "pods"]),
-    ("containers.txt", &["timeout", "10", "crictl", "ps", "--all"]),
-    ("images.txt", &["timeout", "10", "crictl", "images", "--digests"]),
+    ("containers.txt", &["timeout", "10", "ctr", "--namespace=k8s.io", "containers", "list"]),
+    ("tasks.txt", &["timeout", "10", "ctr", "--namespace=k8s.io", "tasks", "list"]),
+    ("images.txt", &["timeout", "10", "ctr", "--namespace=k8s.io", "images", "list"]),
     (
         "resources.txt",
         &["sh", "-c", "df -h; echo; cat /proc/meminfo; echo; cat /proc/loadavg /proc/pressure/* 2>/dev/null"],
@@ -46,8 +46,12 @@ const MOUNTED: &[&str] = &[
      -type f -size -32k -exec sh -c 'for file; do base64 -w0 \"$file\"; echo; done' sh {} + 2>/dev/null || true",
 ];
 /// What containers were made with, their environment above all.
-const CONTAINERS: &[&str] =
-    &["sh", "-c", "for id in $(timeout 10 crictl ps --all --quiet); do timeout 10 crictl inspect \"$id\"; done"];
+const CONTAINERS: &[&str] = &[
+    "sh",
+    "-c",
+    "alias ctr='timeout 10 ctr --namespace=k8s.io'
+     for id in $(ctr containers list --quiet); do ctr containers info \"$id\"; done",
+];
 
 /// A container of the lab.
 pub(super) struct Container {
@@ -73,7 +77,7 @@ pub(super) async fn find(bundle: &Bundle<'_>, docker: &Docker, lab: &str, nodes:
         .map(|node| Container {
             is_node: node.is_kubernetes() && node.running,
             state: state(node.running),
-            role: node.role.to_string(),
+            role: node.role,
             name: node.name,
         })
         .collect();

@@ -107,7 +107,8 @@ fn tables(page: &mut String, summary: &Summary, files: &BTreeSet<&str>) {
     table(page, "warnings", &["time", "object", "reason", "message"], warnings);
     let nodes = summary.nodes.iter().map(|node| {
         let folder = format!("nodes/{}/", node.name);
-        let links = files.iter().filter(|path| path.starts_with(&folder)).map(|path| link(path, files));
+        let below = files.iter().filter_map(|path| Some((*path, path.strip_prefix(&folder)?)));
+        let links = below.map(|(path, name)| anchor(path, name));
         vec![text(&node.name), text(&node.role), text(&node.state), links.collect::<Vec<_>>().join(" ")]
     });
     table(page, "nodes", &["name", "role", "state", "files"], nodes);
@@ -133,11 +134,15 @@ fn table(page: &mut String, id: &str, heads: &[&str], rows: impl Iterator<Item =
         return;
     }
     page.push_str("<div class=\"wide\"><table>\n<thead><tr>");
-    heads.iter().for_each(|head| put(page, format_args!("<th scope=\"col\">{head}</th>")));
+    for head in heads {
+        put(page, format_args!("<th scope=\"col\">{head}</th>"));
+    }
     page.push_str("</tr></thead>\n<tbody>\n");
     for row in rows {
         page.push_str("<tr class=\"row\">");
-        row.iter().for_each(|cell| put(page, format_args!("<td>{cell}</td>")));
+        for cell in row {
+            put(page, format_args!("<td>{cell}</td>"));
+        }
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody>\n</table></div>\n</section>\n");
@@ -145,10 +150,11 @@ fn table(page: &mut String, id: &str, heads: &[&str], rows: impl Iterator<Item =
 
 /// A link to a file of the bundle, or its name if it is not there.
 fn link(path: &str, files: &BTreeSet<&str>) -> String {
-    let name = escaped(path);
-    if !files.contains(path) {
-        return format!("<code>{name}</code>");
-    }
+    if files.contains(path) { anchor(path, path) } else { format!("<code>{}</code>", escaped(path)) }
+}
+
+/// A link to a file of the bundle under a name.
+fn anchor(path: &str, name: &str) -> String {
     let mut address = String::new();
     for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
@@ -157,7 +163,7 @@ fn link(path: &str, files: &BTreeSet<&str>) -> String {
             put(&mut address, format_args!("%{byte:02X}"));
         }
     }
-    format!("<a href=\"{address}\"><code>{name}</code></a>")
+    format!("<a href=\"{address}\"><code>{}</code></a>", escaped(name))
 }
 
 fn class(grade: Grade) -> &'static str {

@@ -52,10 +52,13 @@ struct Asked {
 pub(super) async fn collect(bundle: &Bundle<'_>, docker: &Docker, nodes: &BTreeSet<String>, pods: &[&Value]) {
     let asked: Vec<Asked> = pods.iter().flat_map(|pod| of(pod, nodes)).collect();
     let asking = asked.iter().flat_map(|asked| asked.paths.iter().map(move |path| (asked, path)));
-    let answers = asking.map(async |(asked, (file, path))| {
+    let answers = asking.enumerate().map(async |(number, (asked, (file, path)))| {
         let Asked { node, id, folder, program, .. } = asked;
         let ask = async {
-            let argv = ["timeout", ANSWER, "crictl", "exec", id, program, "request", "GET", path];
+            // A name that nobody else uses at the same time.
+            let name = format!("collect-{}-{number}", std::process::id());
+            let run = ["timeout", ANSWER, "ctr", "--namespace=k8s.io", "tasks", "exec", "--exec-id", &name, id];
+            let argv = [run.as_slice(), &[program, "request", "GET", path]].concat();
             let output = nodes::try_exec(docker, node, &argv, Duration::from_secs(15)).await;
             let output = output.map_err(|error| error.to_string())?;
             if output.code == 0 { Ok(output.stdout) } else { Err(output.last_words()) }

@@ -59,9 +59,10 @@ impl Redactor {
         }
         if object["kind"] == "Secret" {
             for value in object["data"].as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()) {
-                self.known.insert(value.to_owned());
-                let plain = STANDARD.decode(value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-                self.remember(plain.as_deref().unwrap_or_default());
+                match STANDARD.decode(value).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
+                    Some(plain) => self.remember(&plain),
+                    None => drop(self.known.insert(value.to_owned())),
+                }
             }
             for value in object["stringData"].as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str())
             {
@@ -92,7 +93,17 @@ impl Redactor {
                         self.remember(value);
                     }
                 }
-                items.iter().for_each(|item| self.learn_fields(item));
+                for variable in items.iter().filter_map(Value::as_str) {
+                    if let Some((name, value)) = variable.split_once('=')
+                        && !name.contains(' ')
+                        && is_secret(name)
+                    {
+                        self.remember(value);
+                    }
+                }
+                for item in items {
+                    self.learn_fields(item);
+                }
             }
             _ => {}
         }

@@ -196,7 +196,7 @@ impl Extent {
 
 /// Kinds whose objects can be listed.
 fn listable(discovery: &Discovery) -> impl Iterator<Item = ApiResource> {
-    let resources = discovery.groups().flat_map(|group| group.recommended_resources());
+    let resources = discovery.groups().flat_map(kube::discovery::ApiGroup::recommended_resources);
     resources.filter(|(_, capabilities)| capabilities.supports_operation("list")).map(|(resource, _)| resource)
 }
 

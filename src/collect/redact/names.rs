@@ -1,7 +1,7 @@
 //! Names that say that what they name is secret.
 
 /// Words of secret names, in small letters without `-`, `_` and `.`.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 19] = [
     "password",
     "passwd",
     "passphrase",
@@ -15,7 +15,6 @@ const WORDS: [&str; 20] = [
     "encryptionkey",
     "sessionkey",
     "credential",
-    "authorization",
     "cookie",
     "dockerconfigjson",
     "dockercfg",
@@ -25,8 +24,8 @@ const WORDS: [&str; 20] = [
 ];
 /// Names that are secret as a whole.
 const WHOLE: [&str; 6] = ["auth", "pass", "pwd", "jwt", "pin", "psk"];
-/// How names of keys end.
-const KEYS: [&str; 3] = ["tlskey", "keypem", "pemkey"];
+/// How names of keys end, and that of a header.
+const KEYS: [&str; 4] = ["tlskey", "keypem", "pemkey", "authorization"];
 /// What is named so only speaks of a secret: where it is, what it is called.
 const ABOUT: [&str; 20] = [
     "name",
@@ -53,7 +52,9 @@ const ABOUT: [&str; 20] = [
 
 /// Whether a value of this name is secret.
 pub(in crate::collect) fn is_secret(name: &str) -> bool {
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    // What stands before a slash says whose name it is.
+    let own = name.rsplit('/').next().unwrap_or(name);
+    let plain: String = own.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     if WHOLE.contains(&plain.as_str()) || KEYS.iter().any(|end| plain.ends_with(end)) {
         return true;
     }
@@ -108,6 +109,8 @@ mod tests {
             "CREDENTIAL_FETCHER_TYPE",
             "keys",
             "authority",
+            "rbac.authorization.kubernetes.io/autoupdate",
+            "--authorization-mode",
         ] {
             assert!(!is_secret(name), "{name}");
         }

@@ -120,13 +120,16 @@ fn known_values_are_found_wherever_they_stand() {
     }}));
     redactor
         .learn(&json!({"kind": "Pod", "spec": {"containers": [{"env": [{"name": "MY_TOKEN", "value": "t0k3n-value"}],
-        "args": ["--password", "by-flag-1"]}]}}));
+        "args": ["--password", "by-flag-1", "DB_SECRET=by-pair-2"]}]}}));
     redactor.seal();
     let encoded = STANDARD.encode("open sesame");
-    let text = format!("postgres said open sesame, or {encoded}, 1234 times; t0k3n-value; by-flag-1");
-    let clean = "postgres said [removed], or [removed], 1234 times; [removed]; [removed]";
+    let text = format!("postgres said open sesame, or {encoded}, 1234 times; t0k3n-value; by-flag-1; by-pair-2");
+    let clean = "postgres said [removed], or [removed], 1234 times; [removed]; [removed]; [removed]";
     assert_eq!(redactor.text(&text), clean);
-    assert_eq!(redactor.text("MIIBThisIsPublicAndMustStayAsItIs"), "MIIBThisIsPublicAndMustStayAsItIs");
+    let public = "-----BEGIN CERTIFICATE-----\nMIIBThisIsPublicAndMustStayAsItIs\n-----END CERTIFICATE-----\n";
+    for public in [public.to_owned(), STANDARD.encode(public)] {
+        assert_eq!(redactor.text(&public), public);
+    }
     let mut map = json!({"kind": "ConfigMap", "data": {"a": "x open sesame y"}});
     redactor.document(&mut map);
     assert_eq!(map["data"]["a"], "x [removed] y");

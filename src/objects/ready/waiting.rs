@@ -303,13 +303,23 @@ impl<'a> Waiting<'a> {
         });
     }
 
+    /// An object's namespace, its pods and by what they are known.
+    fn pods_of<'o>(&'o self, object: &'o Unready) -> Option<(&'o str, &'o Pods, &'o Value)> {
+        let namespace = object.reference.namespace.as_ref()?;
+        let pods = self.pods.get(&Some(namespace.clone())).or_else(|| self.pods.get(&None))?;
+        Some((namespace, pods, object.selector.as_ref()?))
+    }
+
     /// The troubles of an object's pods, each with the time since when it lasts.
     fn troubles(&self, object: &Unready) -> Vec<(String, Trouble, Instant)> {
-        let (Some(selector), Some(namespace)) = (&object.selector, &object.reference.namespace) else {
-            return Vec::new();
-        };
-        let pods = self.pods.get(&Some(namespace.clone())).or_else(|| self.pods.get(&None));
-        pods.map(|pods| pods.troubles(namespace, selector)).unwrap_or_default()
+        let found = self.pods_of(object).map(|(namespace, pods, selector)| pods.troubles(namespace, selector));
+        found.unwrap_or_default()
+    }
+
+    /// A pod of an object that is on its way, and what it lacks.
+    fn lacking<'o>(&'o self, object: &'o Unready) -> Option<(&'o str, &'o str)> {
+        let (namespace, pods, selector) = self.pods_of(object)?;
+        pods.lacking(namespace, selector)
     }
 
     /// The first object that has failed.
@@ -338,10 +348,11 @@ impl<'a> Waiting<'a> {
         })
     }
 
-    /// Whose events explain an object's state: those of its troubled pod, else its own. Events about
-    /// what is in no namespace are in `default`.
+    /// Whose events explain an object's state: those of its troubled or unready pod, else its own.
+    /// Events about what is in no namespace are in `default`.
     fn subject(&self, object: &Unready) -> Subject {
-        let pod = self.troubles(object).into_iter().next().map(|(pod, ..)| pod);
+        let troubled = self.troubles(object).into_iter().next().map(|(pod, ..)| pod);
+        let pod = troubled.or_else(|| Some(self.lacking(object)?.0.to_owned()));
         let (kind, name) = match pod {
             Some(pod) => ("Pod".to_owned(), pod),
             None => (object.reference.kind.clone(), object.reference.name.clone()),
@@ -355,11 +366,14 @@ impl<'a> Waiting<'a> {
         self.objects.values().map(state).collect()
     }
 
-    /// The object's state with the first trouble of its pods.
+    /// The object's state with the first trouble of its pods, or with what one of them lacks.
     fn told(&self, object: &Unready) -> String {
-        match self.troubles(object).first() {
-            Some((pod, trouble, _)) => format!("{}; pod {pod}: {trouble}", object.state),
-            None => object.state.clone(),
+        match (self.troubles(object).first(), self.lacking(object)) {
+            (Some((pod, trouble, _)), _) => format!("{}; pod {pod}: {trouble}", object.state),
+            (None, Some((pod, lacking))) if pod != object.reference.name => {
+                format!("{}; pod {pod}: {lacking}", object.state)
+            }
+            _ => object.state.clone(),
         }
     }
 

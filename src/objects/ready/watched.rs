@@ -9,7 +9,7 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::runtime::watcher::{self, Event};
 use serde_json::Value;
 
-use super::pods::{Class, Trouble, trouble};
+use super::pods::{Class, Trouble, lacking, trouble};
 use crate::objects::api::{Api, Served};
 
 /// Labels by which pods of one revision of their workload are told from those of another.
@@ -33,6 +33,8 @@ struct Known {
     made: Option<Time>,
     leaving: bool,
     trouble: Option<Trouble>,
+    /// What it lacks, where it has no trouble.
+    lacking: Option<String>,
 }
 
 impl Known {
@@ -51,9 +53,9 @@ impl Pods {
             Ok(Event::Init) => self.listed.clear(),
             Ok(Event::InitApply(object)) => {
                 self.listed.insert(name_of(&object));
-                self.put(object);
+                self.put(&object);
             }
-            Ok(Event::Apply(object)) => self.put(object),
+            Ok(Event::Apply(object)) => self.put(&object),
             Ok(Event::InitDone) => {
                 let listed = std::mem::take(&mut self.listed);
                 self.known.retain(|name, _| listed.contains(name));
@@ -68,8 +70,8 @@ impl Pods {
         }
     }
 
-    fn put(&mut self, object: DynamicObject) {
-        let name = name_of(&object);
+    fn put(&mut self, object: &DynamicObject) {
+        let name = name_of(object);
         // A container that crashes is now waiting, now running, now ended: its trouble lasts until
         // the pod is ready.
         if is_ready(&object.data) {
@@ -80,12 +82,13 @@ impl Pods {
             let key = (name.clone(), trouble.container.clone(), trouble.class);
             self.since.entry(key).or_insert_with(Instant::now);
         }
-        let metadata = object.metadata;
+        let metadata = &object.metadata;
         let known = Known {
-            labels: metadata.labels.unwrap_or_default(),
-            made: metadata.creation_timestamp,
+            labels: metadata.labels.clone().unwrap_or_default(),
+            made: metadata.creation_timestamp.clone(),
             leaving: metadata.deletion_timestamp.is_some(),
             trouble,
+            lacking: lacking(&object.data),
         };
         self.known.insert(name, known);
     }
@@ -112,6 +115,14 @@ impl Pods {
             Some((name.1.clone(), trouble, since))
         });
         told.collect()
+    }
+
+    /// A pod of a namespace that a selector takes and that is on its way, and what it lacks.
+    pub(super) fn lacking(&self, namespace: &str, selector: &Value) -> Option<(&str, &str)> {
+        let from = (namespace.to_owned(), String::new());
+        let here = self.known.range(from..).take_while(|((other, _), _)| other == namespace);
+        here.filter(|((_, name), pod)| !pod.leaving && selects(selector, name, &pod.labels))
+            .find_map(|((_, name), pod)| Some((name.as_str(), pod.lacking.as_deref()?)))
     }
 }
 
