@@ -1,6 +1,8 @@
 //! Objects against a real API server: etcd and kube-apiserver, nothing else. There are no
 //! controllers and no nodes; where a test needs what they write, it writes it itself.
 
+#[path = "api/collecting.rs"]
+mod collecting;
 #[path = "api/convert.rs"]
 mod convert;
 #[path = "api/deleting.rs"]
@@ -43,6 +45,8 @@ mod server;
 mod stuck;
 #[path = "api/unchanged.rs"]
 mod unchanged;
+#[path = "api/waiting.rs"]
+mod waiting;
 #[path = "api/webhooks.rs"]
 mod webhooks;
 #[path = "api/wire.rs"]

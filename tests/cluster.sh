@@ -199,6 +199,8 @@ check "status as JSON is JSON" status_is_json
 # Prints a line of results of its own, which ./test counts too.
 LAB=$lab_file KUBECONFIG=$lab_kubeconfig LOGS=$logs/mutations PATH=$logs/bin:$PATH tests/cluster/mutations.sh
 mutations=$?
+LAB=$lab_file KUBECONFIG=$lab_kubeconfig LOGS=$logs/collect PATH=$logs/bin:$PATH tests/cluster/collect.sh
+collected=$?
 
 check "down takes the lab down" istiolab down
 check "nothing is left" nothing_left
@@ -230,4 +232,4 @@ check "a bare machine makes the lab of what a registry has" mirrored
 check "its down takes it down as well" bare down
 
 echo "test result: $passed passed; $failed failed; 0 ignored;"
-[[ $failed -eq 0 && $mutations -eq 0 ]]
+[[ $failed -eq 0 && $mutations -eq 0 && $collected -eq 0 ]]

@@ -1,5 +1,6 @@
 //! The command line: one file a verb, each a clap structure and a call into the library.
 
+mod collect;
 mod completion;
 mod context;
 mod convert;
@@ -118,6 +119,7 @@ enum Verb {
     Test(test::Args),
     Run(run::Args),
     Status(status::Args),
+    Collect(collect::Args),
     Down(down::Args),
     Inject(inject::Args),
     Convert(convert::Args),
@@ -138,6 +140,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Test(args) => args.run(context).await,
         Verb::Run(args) => args.run(context).await,
         Verb::Status(args) => args.run(context).await,
+        Verb::Collect(args) => args.run(context).await,
         Verb::Down(args) => args.run(context).await,
         Verb::Inject(args) => args.run(context).await,
         Verb::Convert(args) => args.run(context).await,

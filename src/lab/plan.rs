@@ -238,7 +238,7 @@ impl Planner<'_> {
             // Applications may share a namespace; the first makes it.
             objects.retain(|object| !(object.kind() == "Namespace" && expected.makes_namespace(object.name())));
         }
-        let (name, options) = (set.name(self.site), set.options(self.site, self.limit, false));
+        let (name, options) = (set.name(self.site), set.options(self.site, self.limit, false)?);
         let planned =
             objects::plan(self.place()?, &name, &objects, expected, &options, self.progress, self.cancel).await?;
         Ok(Ok(self.shown(planned)))

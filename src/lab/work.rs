@@ -329,7 +329,8 @@ impl Work {
     }
 
     pub(super) async fn webhook(&self, context: Context) -> Result<Outcome, Failure> {
-        mesh::ready::webhook(self.api()?, self.options.limit, &context.progress, &context.cancel).await?;
+        let policy = objects::ready::Policy::of(&self.site.lab)?;
+        mesh::ready::webhook(self.api()?, policy, self.options.limit, &context.progress, &context.cancel).await?;
         Ok(Outcome::Unchanged)
     }
 
@@ -346,7 +347,7 @@ impl Work {
         if let Set::Application(index) = set {
             objects = apps::objects(api, &site.applications[index].0, &objects, limit, progress, cancel).await?;
         }
-        let options = set.options(site, limit, self.options.recreate);
+        let options = set.options(site, limit, self.options.recreate)?;
         let applied = objects::apply(api, &set.name(site), &objects, &options, progress, cancel).await?;
         let mut known = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(set.id(site)).or_default().extend(applied.objects());
@@ -357,7 +358,16 @@ impl Work {
     pub(super) async fn wait(&self, context: Context, name: &str) -> Result<Outcome, Failure> {
         let objects =
             self.applied.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default();
-        objects::ready::wait(self.api()?, &objects, self.options.limit, &context.progress, &context.cancel).await?;
+        let policy = objects::ready::Policy::of(&self.site.lab)?;
+        objects::ready::wait_with(
+            self.api()?,
+            &objects,
+            policy,
+            self.options.limit,
+            &context.progress,
+            &context.cancel,
+        )
+        .await?;
         Ok(Outcome::Unchanged)
     }
 

@@ -14,6 +14,7 @@ use super::execute::execute;
 use super::graph::Graph;
 use super::inventory::{self, Identity, Live};
 use super::object::{Object, ObjectRef};
+use super::ready::Policy;
 use super::request::Limit;
 use super::resolve::{self, Definitions, Kinds, Member, Place};
 use super::send::Sender;
@@ -44,12 +45,15 @@ pub struct Options {
     pub conflicts: Conflicts,
     /// Whether members of the set with a field that can't be changed are deleted and made anew.
     pub recreate: bool,
+    /// How the objects are judged that others wait for.
+    pub readiness: Policy,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (deadline, conflicts) = (Duration::from_mins(2), Conflicts::default());
-        Self { default_namespace: None, deadline, prune: true, conflicts, recreate: false }
+        let readiness = Policy::default();
+        Self { default_namespace: None, deadline, prune: true, conflicts, recreate: false, readiness }
     }
 }
 
@@ -176,7 +180,7 @@ pub async fn apply(
     }
     let (conflicts, recreate) = (options.conflicts, options.recreate);
     let sender = Sender { api, id: &id, conflicts, recreate, limit: &limit };
-    let mut applied = execute(&sender, &members, actions, &graph).await?;
+    let mut applied = execute(&sender, &options.readiness, &members, actions, &graph).await?;
     applied.converted = converted;
     if !left.is_empty() {
         progress.status(format!("pruning {} objects", left.len()));

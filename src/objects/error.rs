@@ -369,7 +369,14 @@ fn round(objects: &[(ObjectRef, String)]) -> String {
     });
     lines.collect()
 }
+/// The most objects that a message lists.
+const LISTED: usize = 20;
 
 fn states(items: &[(ObjectRef, String)]) -> String {
-    items.iter().fold(String::new(), |text, (object, state)| text + &format!("\n  - {object}: {state}"))
+    let listed = items.iter().take(LISTED);
+    let text = listed.fold(String::new(), |text, (object, state)| text + &format!("\n  - {object}: {state}"));
+    match items.len().saturating_sub(LISTED) {
+        0 => text,
+        more => format!("{text}\n  - and {more} more"),
+    }
 }

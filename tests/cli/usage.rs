@@ -24,6 +24,7 @@ fn help_names_every_verb_and_exit_code() {
       test        Run the lab's scenarios
       run         Bring the lab up, run its scenarios, report
       status      Show how the lab stands; changes nothing
+      collect     Collect what explains how the lab stands in one file, without what is secret
       down        Take the lab down: cluster, registry and state go; built images stay in the cache
       inject      Inject proxies by hand into the objects of --file: YAML in, YAML out
       images      Build and show the images that labs are made of
