@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Failure, Kind};
 use crate::mesh::inject;
+use crate::objects::convert::{Conversion, convert};
 use crate::objects::{self, Api, Applied, Object, Options, SetName};
 use crate::plan::event::Progress;
 use crate::spec::{Application, Injection};
@@ -38,7 +39,16 @@ pub async fn deploy(
 ) -> Result<Applied, Failure> {
     let set = set(application);
     let mut all = objects.to_vec();
+    let mut converted = Vec::new();
     if application.injection == Injection::Manual {
+        // Before the proxies come in: old versions make selectors of the pods' labels.
+        let target = api.target().await?;
+        for object in &mut all {
+            if let Some((new, conversion)) = convert(object, &target)? {
+                *object = new;
+                converted.push(conversion);
+            }
+        }
         let outcome = inject::inject(api, all, &application.namespace, deadline, progress, cancel).await?;
         for note in outcome.notes {
             progress.note(format!("{note}."));
@@ -47,7 +57,13 @@ pub async fn deploy(
     }
     all.extend(namespace(api, application, &set).await?);
     let options = Options { default_namespace: Some(application.namespace.clone()), deadline, ..Options::default() };
-    Ok(objects::apply(api, &set, &all, &options, progress, cancel).await?)
+    let mut applied = objects::apply(api, &set, &all, &options, progress, cancel).await?;
+    let unchanged = applied.is_unchanged();
+    for line in converted.iter().flat_map(Conversion::lines) {
+        if unchanged { progress.detail(line) } else { progress.note(line) }
+    }
+    applied.converted.extend(converted);
+    Ok(applied)
 }
 
 /// The namespace, unless it belongs to another application already.
