@@ -5,13 +5,16 @@ mod context;
 mod convert;
 mod doctor;
 mod down;
+mod graph;
 mod images;
 mod inject;
+mod lint;
 mod reach;
 mod run;
 mod schema;
 mod signals;
 mod status;
+mod steps;
 mod test;
 mod up;
 mod version;
@@ -115,6 +118,9 @@ enum Verb {
     Down(down::Args),
     Inject(inject::Args),
     Convert(convert::Args),
+    Graph(graph::Args),
+    Steps(steps::Args),
+    Lint(lint::Args),
     Images(images::Args),
     Schema(schema::Args),
     Completion(completion::Args),
@@ -131,6 +137,9 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Down(args) => args.run(context).await,
         Verb::Inject(args) => args.run(context).await,
         Verb::Convert(args) => args.run(context).await,
+        Verb::Graph(args) => args.run(context).await,
+        Verb::Steps(args) => args.run(context),
+        Verb::Lint(args) => args.run(context),
         Verb::Images(args) => args.run(context).await,
         Verb::Schema(args) => args.run(context),
         Verb::Completion(args) => args.run(context),

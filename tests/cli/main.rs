@@ -9,4 +9,5 @@ mod lock;
 mod mirror;
 mod sandbox;
 mod schema;
+mod steps;
 mod usage;
