@@ -57,14 +57,14 @@ impl Args {
 
 /// Says what was done, and what is lost by it.
 fn tell<'a>(progress: &Progress, conversions: impl Iterator<Item = Option<&'a Conversion>>) {
-    let (mut converted, mut same) = (0, 0);
+    let (mut all, mut converted) = (0, 0);
     for conversion in conversions {
-        same += usize::from(conversion.is_none());
+        all += 1;
         converted += usize::from(conversion.is_some());
         conversion.iter().flat_map(|conversion| conversion.lines()).for_each(|line| progress.note(line));
     }
     progress.note(format!(
-        "{converted} converted, {same} as they were. The files are unchanged; their comments are not in what is printed."
+        "{converted} of {all} converted. The files are as they were; their comments are not in what is printed."
     ));
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::packages::{self, KUBERNETES_1_12, SERVING_0_5, SERVING_0_8, SERVING_0_14, folder};
-use crate::server::{api, applied, get};
+use crate::server::{api, applied, config, get};
 
 fn today() -> Target {
     Target::Release(Release::NEWEST)
@@ -244,7 +244,7 @@ async fn every_field_of_an_old_version_has_its_place() {
             }
         }
     }
-    eprintln!("{} versions", tried.len());
+    eprintln!("{} versions: {tried:?}", tried.len());
     assert!(tried.len() >= 60, "{tried:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -407,4 +407,32 @@ async fn todays_objects_go_to_old_releases_and_come_back() {
             assert_eq!(back.document, object.document, "{} by way of {release}", object.reference());
         }
     }
+}
+
+#[tokio::test]
+async fn the_verb_asks_the_cluster_what_it_serves() {
+    let Some(config) = config("the verb").await else { return };
+    let Some(_) = api("the verb").await else { return };
+    let dir = tempfile::tempdir().expect("a folder");
+    let kubeconfig = dir.path().join("kubeconfig");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: none\n\
+         clusters: [{{name: c, cluster: {{server: '{}', insecure-skip-tls-verify: true}}}}]\n\
+         users: [{{name: u, user: {{token: test-token}}}}]\n\
+         contexts: [{{name: here, context: {{cluster: c, user: u}}}}]\n",
+        config.cluster_url
+    );
+    fs_err::write(&kubeconfig, text).expect("written");
+    let old = "{apiVersion: autoscaling/v2beta1, kind: HorizontalPodAutoscaler, metadata: {name: a}}";
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_istiolab"));
+    command.env("ISTIOLAB_STATE", dir.path()).env("ISTIOLAB_CACHE", dir.path()).env("KUBECONFIG", &kubeconfig);
+    let output =
+        command.args(["convert", "-f", "-", "--context", "here"]).write_stdin(old).output().expect("an answer");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    assert!(stdout.starts_with("apiVersion: autoscaling/v2\n"), "{stdout}");
+    assert!(
+        stderr.contains("converted: HorizontalPodAutoscaler a autoscaling/v2beta1 -> autoscaling/v2 (<stdin>:1)"),
+        "{stderr}"
+    );
 }

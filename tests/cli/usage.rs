@@ -27,6 +27,7 @@ fn help_names_every_verb_and_exit_code() {
       collect     Collect what explains how the lab stands in one file, without what is secret
       down        Take the lab down: cluster, registry and state go; built images stay in the cache
       inject      Inject proxies by hand into the objects of --file: YAML in, YAML out
+      convert     Convert the objects of --file to API versions that a cluster serves: YAML in, YAML out
       images      Build and show the images that labs are made of
       schema      Print the JSON Schema of lab files
       completion  Print a script that completes istiolab's command line
@@ -47,7 +48,7 @@ fn help_names_every_verb_and_exit_code() {
               The form of what goes to standard output
 
               Possible values:
-              - text: For people
+              - text: For people; where objects are printed, YAML
               - json: For programs
               
               [default: text]

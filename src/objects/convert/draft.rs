@@ -22,7 +22,7 @@ impl Draft {
     pub(super) fn set_version(&mut self, api_version: &str) {
         if let Some(fields) = self.document.as_object_mut() {
             fields.insert("apiVersion".to_owned(), Value::from(api_version));
-            fields.remove("status");
+            fields.shift_remove("status");
         }
     }
 
@@ -84,7 +84,8 @@ pub(super) fn items<'a>(fields: &'a mut Fields, name: &str) -> Result<Vec<&'a mu
 
 /// Takes a field out; `None` if it is missing or null.
 pub(super) fn take(fields: &mut Fields, name: &str) -> Option<Value> {
-    fields.remove(name).filter(|value| !value.is_null())
+    // The others stay in their order.
+    fields.shift_remove(name).filter(|value| !value.is_null())
 }
 
 /// Gives a field another name.

@@ -60,6 +60,7 @@ fn family(root: &mut draft::Fields) -> Result<&'static str, Refusal> {
 pub(super) fn down(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
     for endpoint in items(draft.root()?, "endpoints")? {
         forbid(endpoint, &["hints"], step.old)?;
+        draft::rename(endpoint, "deprecatedTopology", "topology");
         let (node, zone) = (endpoint.get("nodeName").cloned(), take(endpoint, "zone"));
         if node.is_none() && zone.is_none() {
             continue;

@@ -325,6 +325,11 @@ impl Family {
         self.versions.iter().rev().map(|version| version.api).find(|api| target.serves(api, kind))
     }
 
+    /// Whether a version has to be switched on.
+    pub(super) fn is_optional(&self, api_version: &str) -> bool {
+        self.versions.iter().any(|version| version.api == api_version && version.since.is_none())
+    }
+
     /// Converts from one version into another, by way of the newest.
     pub(super) fn convert(&self, draft: &mut Draft, from: &str, to: &str, target: &Target) -> Result<(), Refusal> {
         let kind = draft.get(&["kind"]).as_str().unwrap_or_default().to_owned();
@@ -389,4 +394,39 @@ pub fn table() -> Vec<Row> {
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gone;
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/objects/convert.md");
+
+    #[test]
+    fn the_documented_table_is_this_one() {
+        let rows: Vec<_> = table().iter().map(ToString::to_string).chain(gone::rows()).collect();
+        let missing: Vec<_> =
+            rows.iter().filter(|row| !DOCUMENT.lines().any(|line| line.starts_with(row.as_str()))).collect();
+        assert!(missing.is_empty(), "docs/objects/convert.md lacks:\n{missing:#?}");
+        let documented = DOCUMENT.lines().filter(|line| line.starts_with("| ") && line.contains("/v")).count();
+        assert_eq!(documented, rows.len(), "docs/objects/convert.md has rows that are not in the tables");
+    }
+
+    #[test]
+    fn every_release_knows_each_kind_in_one_version_at_least() {
+        for family in FAMILIES.iter().filter(|family| family.newest().ends_with("/v1")) {
+            let newest = family.versions.last().expect("a version");
+            let first = family.versions.iter().filter_map(|version| version.since).min().expect("a release");
+            assert!(newest.until.is_none(), "{:?}", family.kinds);
+            for minor in first.max(Release::OLDEST.minor())..=Release::NEWEST.minor() {
+                let release = format!("1.{minor}").parse().expect("a release");
+                assert!(
+                    family.versions.iter().any(|version| version.is_served(release)),
+                    "{:?} in {release}",
+                    family.kinds
+                );
+            }
+        }
+    }
 }

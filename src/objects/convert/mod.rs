@@ -116,6 +116,8 @@ pub fn convert(object: &Object, target: &Target) -> Result<Option<(Object, Conve
             (Some(error), _) => Err(error),
             // What a cluster lacks altogether is told where its kinds are looked up.
             (None, Target::Cluster(_)) => Ok(None),
+            // It may be switched on there.
+            (None, Target::Release(_)) if family.is_optional(from) => Ok(None),
             (None, Target::Release(_)) => {
                 let reason = format!("{target} serves no version of {kind}");
                 Err(refused(&target.to_string(), Refusal::new(reason, "leave it out")))

@@ -90,14 +90,16 @@ fn each_metric(draft: &mut Draft, rule: fn(&str, &mut Fields) -> Result<(), Refu
     Ok(())
 }
 
-/// Where a source of the first form keeps what it aims at: value, average value, average utilization.
+/// Where a source of the first form keeps what it aims at, what that is called now, and the type that it
+/// gives the target. Where there are several, the first of them counts.
 fn aims(source: &str) -> [(&'static str, &'static str, &'static str); 3] {
-    let average = if source == "object" { "averageValue" } else { "targetAverageValue" };
-    [
-        ("targetAverageUtilization", "averageUtilization", "Utilization"),
-        (average, "averageValue", "AverageValue"),
-        ("targetValue", "value", "Value"),
-    ]
+    let utilization = ("targetAverageUtilization", "averageUtilization", "Utilization");
+    let value = ("targetValue", "value", "Value");
+    match source {
+        "object" => [("averageValue", "averageValue", "AverageValue"), value, utilization],
+        "external" => [value, ("targetAverageValue", "averageValue", "AverageValue"), utilization],
+        _ => [utilization, ("targetAverageValue", "averageValue", "AverageValue"), value],
+    }
 }
 
 fn new_metric(source: &str, fields: &mut Fields) -> Result<(), Refusal> {
@@ -116,7 +118,6 @@ fn new_metric(source: &str, fields: &mut Fields) -> Result<(), Refusal> {
     }
     let mut target = None;
     for (old, new, kind) in aims(source) {
-        // Of an object, both may be there; the average is what counts.
         if let Some(value) = take(fields, old) {
             target.get_or_insert_with(|| json!({"type": kind, new: value}));
         }
