@@ -12,7 +12,7 @@ use super::drift;
 use super::error::Error;
 use super::execute::execute;
 use super::graph::Graph;
-use super::inventory::{self, Identity, Live};
+use super::inventory::{self, Identity, Live, Wanted};
 use super::object::{Object, ObjectRef};
 use super::ready::Policy;
 use super::request::Limit;
@@ -197,7 +197,7 @@ pub async fn apply(
 pub(super) struct State {
     /// Where the set's members are; `None` if the set is not there.
     pub(super) parent: Option<Extent>,
-    /// All objects of the kinds of its objects.
+    /// Its members, and what has the name of one of its objects, of the kinds of its objects.
     pub(super) live: HashMap<Identity, Live>,
 }
 
@@ -205,7 +205,9 @@ impl State {
     pub(super) async fn read(api: &Api, set: &SetName, members: &[Member], limit: &Limit<'_>) -> Result<Self, Error> {
         let parent = set::read(api, set, limit).await?;
         let kinds = members.iter().filter(|member| member.listable).map(|member| &member.served);
-        Ok(Self { parent, live: inventory::list(api, kinds, None, limit).await? })
+        let names = members.iter().map(|member| &member.identity).collect();
+        let live = inventory::list(api, kinds, Wanted::MembersAnd(&set.id(), &names), limit).await?;
+        Ok(Self { parent, live })
     }
 }
 
@@ -243,8 +245,8 @@ pub(super) async fn departed(
             more.extend(api.recommended(&kind.group, &kind.kind).await?);
         }
     }
-    let others = inventory::list(api, &more, Some(&id), limit).await?;
-    let wanted: HashSet<&Identity> = members.iter().map(|member| &member.identity).collect();
+    let others = inventory::list(api, &more, Wanted::Members(&id), limit).await?;
+    let wanted: HashSet<_> = members.iter().map(|member| &member.identity).collect();
     let doomed = live.iter().chain(&others).filter(|(identity, live)| {
         live.set.as_deref() == Some(id.as_str())
             && live.reference.namespace.as_ref().is_none_or(|namespace| before.namespaces.contains(namespace))

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{Api, Served, api_error};
 use super::error::Error;
-use super::inventory::{self, Live};
+use super::inventory::{self, Live, Wanted};
 use super::object::ObjectRef;
 use super::order::Phase;
 use super::request::Limit;
@@ -73,7 +73,7 @@ pub async fn delete_set(
         // A kind that is not served any more has no objects.
         kinds.extend(api.recommended(&kind.group, &kind.kind).await?);
     }
-    let members = inventory::list(api, &kinds, Some(&id), &limit).await?;
+    let members = inventory::list(api, &kinds, Wanted::Members(&id), &limit).await?;
     let doomed = members
         .values()
         .filter(|live| live.reference.namespace.as_ref().is_none_or(|namespace| extent.namespaces.contains(namespace)))

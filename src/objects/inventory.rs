@@ -1,6 +1,6 @@
 //! What is in the cluster already: the metadata of objects, listed once per kind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -72,12 +72,21 @@ impl Live {
     }
 }
 
-/// Lists objects of kinds across all namespaces; with an identifier, only members of that set.
-/// Kinds that are no longer served have no objects.
+/// Which objects are wanted of those that are listed; the others are forgotten page by page, so that
+/// memory does not grow with what else there is in the cluster.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted<'a> {
+    /// Members of the set with this identifier.
+    Members(&'a str),
+    /// The same, and whatever has one of these names.
+    MembersAnd(&'a str, &'a HashSet<&'a Identity>),
+}
+
+/// Lists objects of kinds across all namespaces. Kinds that are no longer served have no objects.
 pub(super) async fn list(
     api: &Api,
     kinds: impl IntoIterator<Item = &Served>,
-    set: Option<&str>,
+    wanted: Wanted<'_>,
     limit: &Limit<'_>,
 ) -> Result<HashMap<Identity, Live>, Error> {
     // One list per kind, also if it is written in two versions.
@@ -85,19 +94,24 @@ pub(super) async fn list(
         .into_iter()
         .map(|served| ((served.resource.group.clone(), served.resource.kind.clone()), served.clone()))
         .collect();
-    let lists: Vec<_> = stream::iter(kinds.into_values())
-        .map(|served| async move { list_kind(api, &served, set, limit).await })
+    let lists: Vec<Vec<_>> = stream::iter(kinds.into_values())
+        .map(|served| async move { list_kind(api, &served, wanted, limit).await })
         .buffer_unordered(CONCURRENCY)
         .try_collect()
         .await?;
-    Ok(lists.into_iter().flatten().map(|live| (Identity::of(&live.reference), live)).collect())
+    Ok(lists.into_iter().flatten().collect())
 }
 
-async fn list_kind(api: &Api, served: &Served, set: Option<&str>, limit: &Limit<'_>) -> Result<Vec<Live>, Error> {
+async fn list_kind(
+    api: &Api,
+    served: &Served,
+    wanted: Wanted<'_>,
+    limit: &Limit<'_>,
+) -> Result<Vec<(Identity, Live)>, Error> {
     let requests = api.requests(served, None);
     let doing = || format!("listing {}", served.resource.plural);
     let mut params = ListParams::default().limit(PAGE);
-    if let Some(id) = set {
+    if let Wanted::Members(id) = wanted {
         params = params.labels(&format!("{PART_OF}={id}"));
     }
     let mut found = Vec::new();
@@ -121,7 +135,17 @@ async fn list_kind(api: &Api, served: &Served, set: Option<&str>, limit: &Limit<
             }
             Err(source) => return Err(api_error(doing(), source)),
         };
-        found.extend(page.items.into_iter().map(|object| Live::new(served, object)));
+        for object in page.items {
+            let live = Live::new(served, object);
+            let identity = Identity::of(&live.reference);
+            let kept = match wanted {
+                Wanted::Members(_) => true,
+                Wanted::MembersAnd(id, names) => live.set.as_deref() == Some(id) || names.contains(&identity),
+            };
+            if kept {
+                found.push((identity, live));
+            }
+        }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
             None => return Ok(found),
