@@ -57,7 +57,7 @@ pub(in crate::collect) fn is_secret(name: &str) -> bool {
     let own = name.rsplit('/').next().unwrap_or(name);
     let plain: String = own.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     // A place in a program, as logs name it.
-    if name.ends_with(".go") {
+    if name.rsplit_once('.').is_some_and(|(_, end)| end == "go") {
         return false;
     }
     if WHOLE.contains(&plain.as_str()) || KEYS.iter().any(|end| plain.ends_with(end)) {
