@@ -81,23 +81,25 @@ impl<'a> Bundle<'a> {
         self.redactor.counts().into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
     }
 
-    /// Adds a text; of one that is too long, the end.
-    pub(super) fn text(&self, path: &str, text: &str) {
-        let begin = text.len().saturating_sub(LARGEST_FILE);
-        let begin = (begin..=text.len()).find(|&index| text.is_char_boundary(index)).unwrap_or(text.len());
-        let clean = self.redactor.text(&text[begin..]);
+    /// Adds a text; of one that is too long, the end. Gives back the text without what was removed.
+    pub(super) fn text(&self, path: &str, text: &str) -> String {
+        // Before it is cut, which would hide where a key begins.
+        let clean = self.redactor.text(text);
+        let begin = clean.len().saturating_sub(LARGEST_FILE);
+        let begin = (begin..=clean.len()).find(|&index| clean.is_char_boundary(index)).unwrap_or(clean.len());
         if begin == 0 {
             self.put(path, clean.as_bytes());
         } else {
-            self.put(path, format!("[the first {begin} bytes are left out]\n{clean}").as_bytes());
+            self.put(path, format!("[the first {begin} bytes are left out]\n{}", &clean[begin..]).as_bytes());
         }
+        clean
     }
 
     /// Adds a text that may be JSON, which is then cleaned as such and made readable.
     pub(super) fn answer(&self, path: &str, text: &str) {
         match serde_json::from_str::<Value>(text) {
             Ok(document) => self.document(path, document),
-            Err(_) => self.text(path, text),
+            Err(_) => drop(self.text(path, text)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::events::Event;
-use super::logs::{self, statuses};
+use super::logs::{self, Tails, statuses};
 use super::objects::{file, name};
 use super::summary::{Finding, Grade, Image};
 use crate::objects::ready::{Facts, Policy, Verdict, trouble};
@@ -15,7 +15,7 @@ use crate::objects::ready::{Facts, Policy, Verdict, trouble};
 const EVENTS: usize = 3;
 
 /// What is wrong, the worst first.
-pub(super) fn find(objects: &[Value], events: &[Event], policy: &Policy) -> Vec<Finding> {
+pub(super) fn find(objects: &[Value], events: &[Event], tails: &Tails, policy: &Policy) -> Vec<Finding> {
     let facts = Facts::default();
     let mut findings: Vec<Finding> = objects
         .iter()
@@ -28,7 +28,8 @@ pub(super) fn find(objects: &[Value], events: &[Event], policy: &Policy) -> Vec<
                 let warning = &event.warning;
                 format!("{} {}: {}", warning.time, warning.reason, warning.message)
             };
-            Some(Finding { grade, events: about.map(event).collect(), object: name, cause, files })
+            let lines = if grade == Grade::Failed { last_words(object, &files, tails) } else { Vec::new() };
+            Some(Finding { grade, events: about.map(event).collect(), object: name, cause, lines, files })
         })
         .collect();
     findings.sort_by(|a, b| (a.grade, &a.object).cmp(&(b.grade, &b.object)));
@@ -66,6 +67,14 @@ fn state(object: &Value, policy: &Policy, facts: &Facts) -> Option<Found> {
     Some((grade, cause, files))
 }
 
+/// What the container wrote last that is the trouble of a pod.
+fn last_words(object: &Value, files: &[String], tails: &Tails) -> Vec<String> {
+    let container = trouble(object).and_then(|trouble| trouble.container).unwrap_or_default();
+    let ends = [format!("/{container}.log"), format!("/{container}.previous.log")];
+    let mut logs = files.iter().filter(|file| ends.iter().any(|end| file.ends_with(end)));
+    logs.find_map(|file| tails.get(file).filter(|lines| !lines.is_empty())).cloned().unwrap_or_default()
+}
+
 /// Containers of a pod that is ready and that ended before.
 fn restarts(object: &Value) -> Option<Found> {
     if object["kind"] != "Pod" {
@@ -79,10 +88,18 @@ fn restarts(object: &Value) -> Option<Found> {
             (None, Some(code)) => format!(", last ended with exit code {code}"),
             _ => String::new(),
         };
-        Some(format!("container {} was started again {count} times{how}", status["name"].as_str().unwrap_or_default()))
+        Some(format!(
+            "container {} was started again {}{how}",
+            status["name"].as_str().unwrap_or_default(),
+            times(count)
+        ))
     });
     let told: Vec<String> = told.collect();
     if told.is_empty() { None } else { Some((Grade::Notable, told.join("; "), pod_files(object))) }
+}
+
+fn times(count: i64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// Webhooks whose service has nobody behind it: what they guard is refused.
@@ -146,7 +163,7 @@ mod tests {
     use super::*;
 
     fn found(objects: &[Value]) -> Vec<(Grade, String)> {
-        let findings = find(objects, &[], &Policy::default());
+        let findings = find(objects, &[], &Tails::new(), &Policy::default());
         findings.into_iter().map(|finding| (finding.grade, format!("{}: {}", finding.object, finding.cause))).collect()
     }
 
@@ -226,7 +243,9 @@ mod tests {
             "phase": "Running", "containerStatuses": [{"name": "c", "ready": false, "restartCount": 1,
             "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 1}}}]}});
         let events = [event("Pod n/p", "2"), event("Pod n/q", "2"), event("Pod n/p", "1")];
-        let finding = find(&[pod], &events, &Policy::default()).remove(0);
+        let tails = Tails::from([("logs/n/p/c.previous.log".to_owned(), vec!["boom".to_owned()])]);
+        let finding = find(&[pod], &events, &tails, &Policy::default()).remove(0);
+        assert_eq!(finding.lines, ["boom"]);
         assert_eq!(finding.events, ["2 Failed: no", "1 Failed: no"]);
         assert_eq!(finding.files, ["objects/n/pod.yaml", "logs/n/p/c.previous.log"]);
     }

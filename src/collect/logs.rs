@@ -1,5 +1,7 @@
 //! What containers wrote, also those that ended before the ones that run.
 
+use std::collections::BTreeMap;
+
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
@@ -8,11 +10,14 @@ use serde_json::Value;
 
 use super::bundle::Bundle;
 use crate::objects::request::told;
+use crate::observe::proxy::cut;
 
 /// How many logs are read at once.
 const CONCURRENCY: usize = 8;
 /// The most lines of one log, the newest.
 const LINES: i64 = 5000;
+/// The most bytes of a line on the first page.
+const LONGEST: usize = 400;
 
 /// A log that may be asked for.
 struct Log {
@@ -22,8 +27,14 @@ struct Log {
     previous: bool,
 }
 
-/// Reads the logs of all containers of pods.
-pub(super) async fn collect(bundle: &Bundle<'_>, client: &Client, pods: &[&Value]) {
+/// How many of the last lines of a log the first page shows.
+const LAST: usize = 6;
+
+/// The last lines of logs, by their files.
+pub(super) type Tails = BTreeMap<String, Vec<String>>;
+
+/// Reads the logs of all containers of pods. Gives back the last lines of each.
+pub(super) async fn collect(bundle: &Bundle<'_>, client: &Client, pods: &[&Value]) -> Tails {
     let logs = pods.iter().flat_map(|pod| of(pod)).map(async |log| {
         let requests: KubeApi<Pod> = KubeApi::namespaced(client.clone(), &log.namespace);
         let params = LogParams {
@@ -35,11 +46,13 @@ pub(super) async fn collect(bundle: &Bundle<'_>, client: &Client, pods: &[&Value
         };
         let path = file(&log.namespace, &log.pod, &log.container, log.previous);
         let read = async { requests.logs(&log.pod, &params).await.map_err(|error| told(&error)) };
-        if let Some(text) = bundle.attempt(path.clone(), read).await {
-            bundle.text(&path, &text);
-        }
+        let text = bundle.attempt(path.clone(), read).await?;
+        let text = bundle.text(&path, &text);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(LAST)..].iter().map(|line| cut(line, LONGEST));
+        Some((path, last.collect::<Vec<_>>()))
     });
-    stream::iter(logs).buffer_unordered(CONCURRENCY).collect::<Vec<()>>().await;
+    stream::iter(logs).buffer_unordered(CONCURRENCY).filter_map(async |tail| tail).collect().await
 }
 
 /// The file of a log.

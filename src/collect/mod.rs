@@ -124,11 +124,11 @@ pub async fn collect(
     let names: BTreeSet<String> =
         containers.iter().filter(|container| container.is_node).map(|container| container.name.clone()).collect();
     let from_cluster = async {
-        let Ok((client, _)) = &api else { return Vec::new() };
+        let Ok((client, _)) = &api else { return (Vec::new(), logs::Tails::new()) };
         let events = events::all(&bundle, client).await;
         events::write(&bundle, &events);
-        logs::collect(&bundle, client, &pods).await;
-        events
+        let tails = logs::collect(&bundle, client, &pods).await;
+        (events, tails)
     };
     let from_engine = async {
         let Ok(docker) = request.engine else { return };
@@ -138,7 +138,7 @@ pub async fn collect(
             versions.insert("engine".to_owned(), version);
         }
     };
-    let (events, ()) = futures::join!(from_cluster, from_engine);
+    let ((events, tails), ()) = futures::join!(from_cluster, from_engine);
     let cluster = match &api {
         Ok((_, version)) => {
             versions.insert("Kubernetes".to_owned(), version.clone());
@@ -160,7 +160,7 @@ pub async fn collect(
         cause: request.cause.clone(),
         versions,
         cluster,
-        findings: findings::find(&objects, &events, &policy),
+        findings: findings::find(&objects, &events, &tails, &policy),
         warnings: warnings.collect(),
         nodes: containers.iter().map(Into::into).collect(),
         images: findings::images(&objects),
@@ -218,7 +218,7 @@ fn learn<'v>(bundle: &mut Bundle<'_>, request: &Request<'_>, objects: impl Itera
 /// The lab file, what became of it, and what was done for the lab. Not the kubeconfig.
 fn lab(bundle: &Bundle<'_>, request: &Request<'_>) {
     match fs_err::read_to_string(&request.lab.file) {
-        Ok(text) => bundle.text("lab/lab.yaml", &text),
+        Ok(text) => drop(bundle.text("lab/lab.yaml", &text)),
         Err(error) => bundle.missing("lab/lab.yaml", error.to_string()),
     }
     match serde_json::to_value(request.lab) {

@@ -94,6 +94,9 @@ fn card(page: &mut String, finding: &Finding, files: &BTreeSet<&str>) {
         finding.events.iter().for_each(|event| put(page, format_args!("<li>{}</li>\n", escaped(event))));
         page.push_str("</ul>\n");
     }
+    if !finding.lines.is_empty() {
+        put(page, format_args!("<pre>{}</pre>\n", escaped(&finding.lines.join("\n"))));
+    }
     let links: Vec<String> = finding.files.iter().map(|path| link(path, files)).collect();
     put(page, format_args!("<p class=\"files\">{}</p>\n</article>\n", links.join(" ")));
 }
@@ -221,6 +224,7 @@ mod tests {
                 object: "Pod n/<script>alert(1)</script>".to_owned(),
                 cause: "crashed".to_owned(),
                 events: vec!["BackOff".to_owned()],
+                lines: vec!["panic: <nil>".to_owned()],
                 files: vec!["logs/n/p#1.log".to_owned(), "logs/none.log".to_owned()],
             }],
             files: vec![File { path: "logs/n/p#1.log".to_owned(), bytes: 2000 }],
@@ -233,7 +237,9 @@ mod tests {
     fn nothing_that_was_collected_becomes_a_part_of_the_page() {
         let page = render(&summary());
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
-        assert!(page.contains("&lt;boom&gt; &amp; &quot;quotes&quot;"));
+        assert!(
+            page.contains("&lt;boom&gt; &amp; &quot;quotes&quot;") && page.contains("<pre>panic: &lt;nil&gt;</pre>")
+        );
         assert_eq!(page.matches("<script>").count(), 1);
     }
 

@@ -59,6 +59,8 @@ pub struct Finding {
     pub cause: String,
     /// The newest warnings about it, the newest first.
     pub events: Vec<String>,
+    /// The last lines that its container wrote, where that is why.
+    pub lines: Vec<String>,
     /// Files of the bundle that say more.
     pub files: Vec<String>,
 }

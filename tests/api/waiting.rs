@@ -99,6 +99,28 @@ async fn a_rule_that_says_that_waiting_is_in_vain_ends_it_at_once() {
 }
 
 #[tokio::test]
+async fn objects_of_the_same_name_in_many_namespaces_are_told_apart() {
+    let Some(api) = api("many namespaces").await else { return };
+    let policy = Policy::of(&lab("readiness: [{kind: ConfigMap, expression: object.data.state == 'warm'}]\n"))
+        .expect("a policy");
+    let namespaced = |index: usize| {
+        let state = if index == 7 { "cold" } else { "warm" };
+        format!(
+            "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: many-{index}}}\n---\napiVersion: v1\nkind: ConfigMap\n\
+             metadata: {{name: oven, namespace: many-{index}}}\ndata: {{state: {state}}}\n"
+        )
+    };
+    let text: String = (0..12).map(namespaced).collect();
+    applied(&api, "many-namespaces", &text).await.expect("applied");
+    let oven = |index: usize| ObjectRef { namespace: Some(format!("many-{index}")), ..map("oven") };
+    let objects: Vec<_> = (0..12).map(oven).collect();
+    let error = waited(&api, &objects, policy, Duration::from_secs(2), &Progress::silent()).await;
+    let Err(Error::NotReady { waiting, .. }) = error else { panic!("{error:?}") };
+    let names: Vec<String> = waiting.iter().map(|(object, _)| object.to_string()).collect();
+    assert_eq!(names, ["ConfigMap many-7/oven"]);
+}
+
+#[tokio::test]
 async fn the_lab_file_says_how_long_troubles_may_last() {
     let Some(api) = api("grace").await else { return };
     let policy = Policy::of(&lab("grace: {scheduling: 300ms}\n")).expect("a policy");

@@ -27,7 +27,7 @@ const WHOLE: [&str; 6] = ["auth", "pass", "pwd", "jwt", "pin", "psk"];
 /// How names of keys end, and that of a header.
 const KEYS: [&str; 4] = ["tlskey", "keypem", "pemkey", "authorization"];
 /// What is named so only speaks of a secret: where it is, what it is called.
-const ABOUT: [&str; 20] = [
+const ABOUT: [&str; 21] = [
     "name",
     "names",
     "namespace",
@@ -48,6 +48,7 @@ const ABOUT: [&str; 20] = [
     "enabled",
     "mode",
     "count",
+    "size",
 ];
 
 /// Whether a value of this name is secret.
@@ -55,6 +56,10 @@ pub(in crate::collect) fn is_secret(name: &str) -> bool {
     // What stands before a slash says whose name it is.
     let own = name.rsplit('/').next().unwrap_or(name);
     let plain: String = own.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    // A place in a program, as logs name it.
+    if name.rsplit_once('.').is_some_and(|(_, end)| end == "go") {
+        return false;
+    }
     if WHOLE.contains(&plain.as_str()) || KEYS.iter().any(|end| plain.ends_with(end)) {
         return true;
     }
@@ -111,6 +116,8 @@ mod tests {
             "authority",
             "rbac.authorization.kubernetes.io/autoupdate",
             "--authorization-mode",
+            "tokencleaner.go",
+            "cookie_size",
         ] {
             assert!(!is_secret(name), "{name}");
         }

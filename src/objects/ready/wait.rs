@@ -56,7 +56,8 @@ pub async fn wait_with(
     let mut waiting = Waiting::new(api, objects, policy.into(), progress, begin).await?;
     let end = tokio::time::sleep(deadline);
     tokio::pin!(end);
-    let mut tick = tokio::time::interval(TICK);
+    // What is ready at the first look is not worth telling.
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
     while !waiting.is_over() {
         tokio::select! {
             () = cancel.cancelled() => return Err(Error::Cancelled),
