@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use camino::Utf8Path;
 use tokio_util::sync::CancellationToken;
 
+use super::collect::Rescue;
 use super::{Context, Output};
 use crate::cluster;
 use crate::error::{Failure, Kind};
@@ -26,6 +27,8 @@ pub(super) struct Args {
     /// Fail also if a node asked others than the lab's registry for an image since `up --offline`
     #[arg(long)]
     offline: bool,
+    #[command(flatten)]
+    rescue: Rescue,
 }
 
 /// Which scenarios run, and how; shared with `run`.
@@ -65,7 +68,7 @@ impl Args {
             }
             Ok(totals)
         };
-        let totals = context.report(Some(&lab), work).await?;
+        let totals = self.rescue.report(&lab, context, |totals| verdict(*totals), work).await?;
         // On a terminal the report has told them already.
         if context.global.output == Output::Json {
             context.print(&totals, totals)?;

@@ -18,7 +18,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::error::Failure;
 use crate::plan::event::{Event, Progress, What};
 
-pub use tally::{Phase, StepRecord, Tally};
+pub(crate) use style::Style;
+pub use tally::{Phase, Slow, StepRecord, Tally, Waited};
 pub use target::{Format, Target};
 pub use terminal::Terminal;
 pub(crate) use text::counted;

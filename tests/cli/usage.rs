@@ -19,12 +19,15 @@ fn help_names_every_verb_and_exit_code() {
 
     Commands:
       doctor      Check what labs need of this machine: engine, kernel limits, room, toolchains
+      plan        Show what `up` would do with the lab's objects; changes nothing
       up          Bring the lab up; on a lab that is up, change nothing
       test        Run the lab's scenarios
       run         Bring the lab up, run its scenarios, report
       status      Show how the lab stands; changes nothing
+      collect     Collect what explains how the lab stands in one file, without what is secret
       down        Take the lab down: cluster, registry and state go; built images stay in the cache
       inject      Inject proxies by hand into the objects of --file: YAML in, YAML out
+      convert     Convert the objects of --file to API versions that a cluster serves: YAML in, YAML out
       images      Build and show the images that labs are made of
       schema      Print the JSON Schema of lab files
       completion  Print a script that completes istiolab's command line
@@ -45,7 +48,7 @@ fn help_names_every_verb_and_exit_code() {
               The form of what goes to standard output
 
               Possible values:
-              - text: For people
+              - text: For people; where objects are printed, YAML
               - json: For programs
               
               [default: text]
@@ -78,6 +81,7 @@ fn help_names_every_verb_and_exit_code() {
     Exit codes:
        0  ok
        1  unexpected
+       2  changes are pending (plan --exit-code)
       64  the command line is wrong
       65  a file is wrong
       69  the engine, the cluster or a registry does not answer
