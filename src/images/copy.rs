@@ -214,8 +214,8 @@ impl Shared {
     }
 
     fn keep(&self, raw: &Raw) -> Result<(), Failure> {
-        if let Some(kept) = self.manifests.as_ref().filter(|kept| !kept.has(&raw.digest)) {
-            kept.put(&raw.bytes)?;
+        if let Some(kept) = self.manifests.as_ref().filter(|kept| kept.read(&raw.digest).is_err()) {
+            kept.remember(&raw.bytes)?;
         }
         Ok(())
     }

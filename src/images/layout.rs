@@ -232,6 +232,18 @@ impl Layout {
         writer.finish()
     }
 
+    /// As [`Layout::put`] for what can be had again, without waiting for the disk: after a loss of power it may
+    /// be damaged, which reading finds.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they can't be written.
+    pub fn remember(&self, bytes: &[u8]) -> Result<(), Error> {
+        let mut file = self.temporary(&self.dir.join("blobs"))?;
+        let written = file.write_all(bytes);
+        let path = self.path(&Digest::of(bytes));
+        written.and_then(|()| Ok(file.persist(path).map(drop)?)).map_err(|source| self.io(source))
+    }
+
     /// Starts a blob whose digest is not known yet. Nothing is kept unless [`BlobWriter::finish`] is
     /// called.
     ///

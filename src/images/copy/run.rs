@@ -18,10 +18,10 @@ use crate::plan::graph::interrupted;
 /// How many blobs are sent at once, and how many of them may be large: each of these has full buffers on
 /// both sides, and as many of them as there are cores are as quick as more. How many tasks are under way in
 /// all.
-const SENDS: usize = 16;
+const SENDS: usize = 48;
 const LARGE_SENDS: usize = 6;
 const LARGE: u64 = 1 << 20;
-const TASKS: usize = 32;
+const TASKS: usize = 96;
 /// How often the status is told.
 const TICK: Duration = Duration::from_millis(250);
 

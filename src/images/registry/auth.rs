@@ -143,7 +143,7 @@ impl Client {
     /// token too, that reads what is public.
     async fn token(&self, realm: &Url, service: Option<&str>, scopes: &[String]) -> Result<Token, Error> {
         let login = self.login().await?;
-        let http = self.http_for(realm);
+        let http = self.http_for(realm)?;
         let mut pairs: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scope", scope.as_str())).collect();
         pairs.extend(service.map(|service| ("service", service)));
         let (method, request) = match login {
