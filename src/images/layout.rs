@@ -135,7 +135,8 @@ pub struct Platform {
 pub struct ImageManifest {
     /// Always 2.
     pub schema_version: u32,
-    /// Always [`MANIFEST`].
+    /// [`MANIFEST`], or Docker's name of the same; some tools leave it out.
+    #[serde(default = "manifest_kind")]
     pub media_type: String,
     /// The image's configuration.
     pub config: Descriptor,
@@ -165,6 +166,10 @@ pub struct ImageIndex {
     pub media_type: String,
     /// The images.
     pub manifests: Vec<Descriptor>,
+}
+
+fn manifest_kind() -> String {
+    MANIFEST.to_owned()
 }
 
 fn index_kind() -> String {

@@ -19,6 +19,7 @@ mod credentials;
 mod error;
 mod pace;
 mod read;
+mod referrers;
 mod send;
 mod source;
 mod traffic;
@@ -26,8 +27,9 @@ mod write;
 
 pub use error::Error;
 pub use read::LONGEST_MANIFEST;
+pub use referrers::Referrers;
 pub use send::Budget;
-pub use source::{Mirror, Upstreams};
+pub use source::{Mirror, Registries, Upstreams};
 pub use traffic::{About, Traffic};
 pub use write::{Body, Upload};
 

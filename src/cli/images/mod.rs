@@ -3,6 +3,7 @@
 
 mod bundle;
 mod copy;
+mod ends;
 mod load;
 mod lock;
 mod proof;
