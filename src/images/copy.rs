@@ -34,9 +34,9 @@ mod rate;
 mod referrers;
 mod run;
 pub mod select;
+mod shown;
 mod to_registry;
 mod to_store;
-mod shown;
 mod tree;
 
 pub use choice::Choice;

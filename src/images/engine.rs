@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::digest::{BUFFER, Digest};
 use super::content::Raw;
+use super::digest::{BUFFER, Digest};
 use super::layout::{Descriptor, Layout, MANIFEST};
 use super::lock::describe;
 use super::reference::Reference;

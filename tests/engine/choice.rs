@@ -55,5 +55,8 @@ async fn one_platform_is_taken_of_an_index_that_stays_as_it_is() {
     assert_eq!(run(into(), flat, &named).await.expect("it is there").0.unchanged, 1);
 
     let failure = run(into(), only("linux/s390x"), &named).await.expect_err("there is none");
-    assert!(failure.to_string().contains("it is not there for linux/s390x; it is for linux/amd64, linux/arm64"), "{failure}");
+    assert!(
+        failure.to_string().contains("it is not there for linux/s390x; it is for linux/amd64, linux/arm64"),
+        "{failure}"
+    );
 }

@@ -139,9 +139,8 @@ impl Registry {
         });
         json_patch::merge(&mut config, &settings);
         fs_err::write(path.join("config.yml"), config.to_string()).expect("writable");
-        let command = Command::new(program)
-            .args(["serve", path.join("config.yml").as_str()])
-            .env("OTEL_TRACES_EXPORTER", "none");
+        let command =
+            Command::new(program).args(["serve", path.join("config.yml").as_str()]).env("OTEL_TRACES_EXPORTER", "none");
         let client = || Client::with(&format!("{scheme}://127.0.0.1:{port}"), access).expect("an address");
         Self::run(command, &client, dir).await
     }

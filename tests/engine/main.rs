@@ -6,8 +6,8 @@
 //! the program of `tests/engine/listing` is, else they are looked for in `PATH`;
 //! `ISTIOLAB_TEST_NODE_IMAGE` names a node image, else it is the one that was built. Images that the engine lacks are loaded from the user's store.
 
-mod cluster;
 mod choice;
+mod cluster;
 mod copy;
 mod doctor;
 mod faults;

@@ -1,11 +1,11 @@
 //! The engine's own images as a source, and the engine as a target.
 
 use bollard::query_parameters::RemoveImageOptions;
+use istiolab::images::content::Content as _;
 use istiolab::images::engine;
 use istiolab::images::layout::{Descriptor, INDEX, Layout};
-use istiolab::images::registry::Mirror;
-use istiolab::images::content::Content as _;
 use istiolab::images::reference::Reference;
+use istiolab::images::registry::Mirror;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +50,13 @@ async fn images_go_into_the_engine_and_out_of_it() {
     for blob in manifest.blobs() {
         assert!(text.contains(&blob.digest.to_string()), "{} of {text}", blob.digest);
     }
+    // Without a rate that was given or measured there is no time in a plan.
+    let told = run(&["plan", &name, "--from", "docker-daemon:", "--to", &registry.host()]).await;
+    assert!(!told.contains("time:"), "{told}");
+    let rates = json!({format!("the container engine at {} -> the image store at {home}/cache/images", engine::host()): 1_500_000});
+    fs_err::write(home.join("state/rates.json"), rates.to_string()).expect("writable");
+    let told = run(&["plan", &name, "--from", "docker-daemon:"]).await;
+    assert!(told.contains("time: about 0s, at the 1.5 MB/s of the last copy between them"), "{told}");
     let told = run(&["pull", &name, "--from", "docker-daemon:"]).await;
     assert!(told.contains("1 image at the image store"), "{told}");
     let left = fs_err::read_dir(home.join("cache/work")).expect("a folder").count();

@@ -143,7 +143,9 @@ async fn tokens_are_got_by_password_and_by_identity_token_one_for_each_repositor
 
     // What the authority does not know is told, without the secret.
     let to = client(json!({"auths": {&host: {"identitytoken": "another-one"}}}));
-    let failure = copy(Mirror::new(to, ""), Target::Store(Layout::open(dir.join("none")).expect("a store")), &both).await.map(drop);
+    let failure = copy(Mirror::new(to, ""), Target::Store(Layout::open(dir.join("none")).expect("a store")), &both)
+        .await
+        .map(drop);
     let text = failure.expect_err("nobody is let in").to_string();
     assert!(text.contains("401") && !text.contains("another-one"), "{text}");
 }

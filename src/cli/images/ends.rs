@@ -157,7 +157,8 @@ fn choice(images: &[Reference], platforms: Vec<String>, flatten: Option<String>)
             None => Ok(Choice::Flat(platform)),
             Some(image) => {
                 let text = format!("{image} says by its digest which image it is; --flatten would show another one");
-                Err(Failure::new(Kind::Usage, text).hint("Name it by its tag, or by the digest of the platform's image."))
+                Err(Failure::new(Kind::Usage, text)
+                    .hint("Name it by its tag, or by the digest of the platform's image."))
             }
         },
         None if platforms.is_empty() => Ok(Choice::All),
@@ -169,9 +170,10 @@ fn choice(images: &[Reference], platforms: Vec<String>, flatten: Option<String>)
 fn nameable(wanted: &[Wanted]) -> Result<(), Failure> {
     match wanted.iter().find(|wanted| wanted.image.tag().is_none()) {
         None => Ok(()),
-        Some(Wanted { image, .. }) => {
-            Err(Failure::new(Kind::BadInput, format!("{image} has no tag, and an engine is given images by their tags")))
-        }
+        Some(Wanted { image, .. }) => Err(Failure::new(
+            Kind::BadInput,
+            format!("{image} has no tag, and an engine is given images by their tags"),
+        )),
     }
 }
 

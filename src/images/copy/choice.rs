@@ -7,8 +7,8 @@ use crate::error::Failure;
 use crate::images::content::{Content, Raw, Stream};
 use crate::images::digest::Digest;
 use crate::images::layout::Descriptor;
-use crate::images::lock::describe::{descriptor, describe};
 use crate::images::lock::Entry;
+use crate::images::lock::describe::{describe, descriptor};
 use crate::images::reference::Reference;
 
 /// Which platforms of an image are copied that is not known from a lock.

@@ -37,7 +37,13 @@ impl Shared {
                 for digest in list.iter().filter_map(digest_of) {
                     let image = wanted.image.pinned(digest);
                     let (from, repository) = (Vec::new(), wanted.repository.clone());
-                    looks.push(Wanted { image, from, known: Known::Root(digest), repository, name: digest.to_string() });
+                    looks.push(Wanted {
+                        image,
+                        from,
+                        known: Known::Root(digest),
+                        repository,
+                        name: digest.to_string(),
+                    });
                 }
                 if !list.is_empty() {
                     lists.insert((wanted.repository, subject), list);

@@ -165,7 +165,8 @@ mod tests {
                 other => format!("{other:?}"),
             });
         }
-        let expected = ["x.test/a:1", "1.5 of 3.0 MB", "Done { what: \"3.0 MB\" }", "x.test/b:1", "0.0 of 2.0 MB", "Cancelled"];
+        let expected =
+            ["x.test/a:1", "1.5 of 3.0 MB", "Done { what: \"3.0 MB\" }", "x.test/b:1", "0.0 of 2.0 MB", "Cancelled"];
         assert_eq!(told, expected);
         assert_eq!(moved.all(), 1_500_001);
     }

@@ -114,7 +114,8 @@ impl Shared {
             while blob.size - uploading.at > piece {
                 let content = open(uploading.at).await.map_err(Stopped::Source)?;
                 let (body, verdict) = checked::part(content, blob, piece);
-                let sent = client.continue_upload(repository, &uploading.to, uploading.at, piece, self.counted(wanted, body));
+                let sent =
+                    client.continue_upload(repository, &uploading.to, uploading.at, piece, self.counted(wanted, body));
                 uploading.to = sent.await.map_err(|error| stopped(&verdict, error))?;
                 uploading.at += piece;
                 self.keep_upload(client, repository, blob, Some(&uploading.to));

@@ -68,7 +68,8 @@ impl Exported {
     async fn receive(&self, names: &[String], layout: &Layout) -> Result<(), Failure> {
         let (sender, receiver) = mpsc::channel(8);
         let (to, host) = (layout.clone(), self.host.clone());
-        let reader = tokio::task::spawn_blocking(move || unpack(Incoming { receiver, piece: Bytes::new() }, &to, &host));
+        let reader =
+            tokio::task::spawn_blocking(move || unpack(Incoming { receiver, piece: Bytes::new() }, &to, &host));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut pieces = Box::pin(self.docker.export_images(&names));
         let mut failed = None;
@@ -190,9 +191,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let layout = Layout::open(Utf8PathBuf::from_path_buf(dir.path().into()).expect("UTF-8")).expect("a store");
         let blob = format!("blobs/sha256/{}", Digest::of("a").hex());
-        let unpacked = |files: &[(&str, &[u8])]| {
-            unpack(&tar(files)[..], &layout, "x").map_err(|error| error.to_string())
-        };
+        let unpacked =
+            |files: &[(&str, &[u8])]| unpack(&tar(files)[..], &layout, "x").map_err(|error| error.to_string());
         assert_eq!(unpacked(&[("index.json", b"{}"), (&blob, b"a"), ("manifest.json", b"[]")]), Ok(()));
         assert!(layout.has(&Digest::of("a")));
         let error = unpacked(&[("index.json", b"{}"), (&blob, b"b")]).expect_err("another digest");

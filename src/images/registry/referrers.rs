@@ -82,7 +82,8 @@ impl Client {
     }
 
     fn list(&self, line: &str, bytes: &Bytes) -> Result<Vec<Value>, Error> {
-        let list: List = serde_json::from_slice(bytes).map_err(|_| self.nonsense(line, "it is no list of manifests"))?;
+        let list: List =
+            serde_json::from_slice(bytes).map_err(|_| self.nonsense(line, "it is no list of manifests"))?;
         Ok(list.manifests)
     }
 

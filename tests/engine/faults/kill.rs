@@ -198,7 +198,8 @@ async fn a_bundle_that_was_killed_twenty_times_is_the_same_in_the_end() {
         assert!(kills > 0 || dir.join("killed.tar").is_file());
     }
     assert!(run(&dir, &words, || false).await);
-    let digest = |name: &str| Digest::of_reader(fs_err::File::open(dir.join(name)).expect("it is there")).expect("read");
+    let digest =
+        |name: &str| Digest::of_reader(fs_err::File::open(dir.join(name)).expect("it is there")).expect("read");
     assert_eq!(digest("killed.tar"), digest("whole.tar"));
     assert!(!dir.join("killed.tar.part").exists());
     let again = proxy.received().saturating_sub(bytes);
