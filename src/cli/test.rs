@@ -11,7 +11,6 @@ use super::{Context, Output};
 use crate::cluster;
 use crate::error::{Failure, Kind};
 use crate::lab::gate;
-use crate::lab::site::engine;
 use crate::observe::prometheus::Prometheus;
 use crate::observe::{Proxy, snapshot};
 use crate::plan::event::{Outcome, Progress, What};
@@ -63,9 +62,7 @@ impl Args {
         let (choice, tested) = (self.choice, &lab);
         let work = |progress| async move {
             let totals = choice.test(tested, context, &progress).await?;
-            if self.offline {
-                gate::verdict(&engine().await?, tested, &context.paths.lab(&tested.name)).await?;
-            }
+            gate::verdict(tested, &context.paths, self.offline).await?;
             Ok(totals)
         };
         let totals = self.rescue.report(&lab, context, |totals| verdict(*totals), work).await?;
