@@ -345,7 +345,8 @@ impl Work {
         let (progress, cancel) = (&context.progress, &context.cancel);
         let (mut objects, mut converted) = (set.objects(site, self.mesh.get())?, Vec::new());
         if let Set::Application(index) = set {
-            (objects, converted) = apps::objects(api, &site.applications[index].0, &objects, limit, progress, cancel).await?;
+            (objects, converted) =
+                apps::objects(api, &site.applications[index].0, &objects, limit, progress, cancel).await?;
         }
         let options = set.options(site, limit, self.options.recreate)?;
         let applied = objects::apply(api, &set.name(site), &objects, &options, progress, cancel).await?;
