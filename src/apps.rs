@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Failure, Kind};
 use crate::mesh::inject;
-use crate::objects::convert::{Conversion, convert};
+use crate::objects::convert::convert;
 use crate::objects::{self, Api, Applied, Object, Options, SetName};
 use crate::plan::event::Progress;
 use crate::spec::{Application, Injection};
@@ -57,13 +57,8 @@ pub async fn deploy(
     }
     all.extend(namespace(api, application, &set).await?);
     let options = Options { default_namespace: Some(application.namespace.clone()), deadline, ..Options::default() };
-    let mut applied = objects::apply(api, &set, &all, &options, progress, cancel).await?;
-    let unchanged = applied.is_unchanged();
-    for line in converted.iter().flat_map(Conversion::lines) {
-        if unchanged { progress.detail(line) } else { progress.note(line) }
-    }
-    applied.converted.extend(converted);
-    Ok(applied)
+    let applied = objects::apply(api, &set, &all, &options, progress, cancel).await?;
+    Ok(applied.with_converted(converted, progress))
 }
 
 /// The namespace, unless it belongs to another application already.

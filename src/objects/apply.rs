@@ -84,6 +84,28 @@ impl Applied {
         self.created.is_empty() && self.changed.is_empty() && self.pruned.is_empty()
     }
 
+    /// Adds, and tells, what was done to objects before they were applied.
+    #[must_use]
+    pub fn with_converted(mut self, conversions: Vec<Conversion>, progress: &Progress) -> Self {
+        for mut conversion in conversions {
+            let named = |list: &[ObjectRef]| {
+                let same = |object: &&ObjectRef| {
+                    (&object.api_version, &object.kind, &object.name)
+                        == (&conversion.object.api_version, &conversion.object.kind, &conversion.object.name)
+                };
+                list.iter().find(same).cloned()
+            };
+            let written = named(&self.created).or_else(|| named(&self.changed));
+            let is_new = written.is_some();
+            if let Some(object) = written.or_else(|| named(&self.unchanged)) {
+                conversion.object = object;
+            }
+            conversion.tell(is_new, progress);
+            self.converted.push(conversion);
+        }
+        self
+    }
+
     /// Adds what applying another set did.
     pub fn extend(&mut self, other: Self) {
         self.created.extend(other.created);
@@ -146,9 +168,8 @@ pub async fn apply(
     .await?;
     let actions = members.iter().map(|member| action(member, &live, &id)).collect::<Result<Vec<_>, _>>()?;
     for (member, action) in members.iter().zip(&actions) {
-        for line in member.converted.iter().flat_map(Conversion::lines) {
-            // What was converted and applied before is told only to those who want every detail.
-            if matches!(action, Action::Keep) { progress.detail(line) } else { progress.note(line) }
+        if let Some(conversion) = &member.converted {
+            conversion.tell(!matches!(action, Action::Keep), progress);
         }
     }
     let converted = members.iter().filter_map(|member| member.converted.clone()).collect();

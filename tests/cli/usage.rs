@@ -26,6 +26,9 @@ fn help_names_every_verb_and_exit_code() {
       down        Take the lab down: cluster, registry and state go; built images stay in the cache
       inject      Inject proxies by hand into the objects of --file: YAML in, YAML out
       convert     Convert the objects of --file to API versions that a cluster serves: YAML in, YAML out
+      graph       Show who calls whom in the mesh, from Prometheus' metrics
+      steps       Show the steps that scenarios are written in
+      lint        Look for faults in the lab's feature files, without a cluster
       images      Build and show the images that labs are made of
       schema      Print the JSON Schema of lab files
       completion  Print a script that completes istiolab's command line
@@ -101,7 +104,7 @@ fn an_unknown_verb() {
     --- stderr
     error: unrecognized subcommand 'statsu'
 
-      tip: a similar subcommand exists: 'status'
+      tip: some similar subcommands exist: 'steps', 'status'
 
     Usage: istiolab [OPTIONS] <COMMAND>
 
