@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Failure, Kind};
 use crate::mesh::inject;
+use crate::objects::convert::{Conversion, convert};
 use crate::objects::request::Limit;
 use crate::objects::{self, Api, Object, SetName};
 use crate::plan::event::Progress;
@@ -24,7 +25,8 @@ pub fn set(application: &Application) -> SetName {
 
 /// Everything that an application consists of: its `objects`, which istiod's webhook has changed where
 /// they are injected by hand, and its namespace, labelled for injection where that is automatic. The
-/// mesh must be ready before they are applied, or pods come up without a proxy.
+/// mesh must be ready before they are applied, or pods come up without a proxy. Besides, what was
+/// converted for the injection; all else is converted when it is applied.
 ///
 /// # Errors
 /// What injecting tells; [`Kind::Refused`] if another application has the namespace with another kind
@@ -36,9 +38,18 @@ pub async fn objects(
     deadline: Duration,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Vec<Object>, Failure> {
+) -> Result<(Vec<Object>, Vec<Conversion>), Failure> {
     let mut all = objects.to_vec();
+    let mut converted = Vec::new();
     if application.injection == Injection::Manual {
+        // Before the proxies come in: old versions make selectors of the pods' labels.
+        let target = api.target().await?;
+        for object in &mut all {
+            if let Some((new, conversion)) = convert(object, &target)? {
+                *object = new;
+                converted.push(conversion);
+            }
+        }
         let outcome = inject::inject(api, all, &application.namespace, deadline, progress, cancel).await?;
         for note in outcome.notes {
             progress.note(format!("{note}."));
@@ -46,7 +57,7 @@ pub async fn objects(
         all = outcome.objects;
     }
     all.extend(namespace(api, application, &Limit::new(deadline, progress, cancel)).await?);
-    Ok(all)
+    Ok((all, converted))
 }
 
 /// As [`objects`], where there is no cluster yet: nothing is injected.

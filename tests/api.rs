@@ -1,6 +1,10 @@
 //! Objects against a real API server: etcd and kube-apiserver, nothing else. There are no
 //! controllers and no nodes; where a test needs what they write, it writes it itself.
 
+#[path = "api/collecting.rs"]
+mod collecting;
+#[path = "api/convert.rs"]
+mod convert;
 #[path = "api/deleting.rs"]
 mod deleting;
 #[path = "api/graph.rs"]
@@ -19,6 +23,8 @@ mod lost_line;
 mod order;
 #[path = "api/own.rs"]
 mod own;
+#[path = "api/packages.rs"]
+mod packages;
 #[path = "api/planned.rs"]
 mod planned;
 #[path = "api/programs.rs"]
@@ -39,6 +45,8 @@ mod server;
 mod stuck;
 #[path = "api/unchanged.rs"]
 mod unchanged;
+#[path = "api/waiting.rs"]
+mod waiting;
 #[path = "api/webhooks.rs"]
 mod webhooks;
 #[path = "api/wire.rs"]

@@ -73,8 +73,29 @@ impl Context {
     where
         Fut: Future<Output = Result<T, Failure>>,
     {
-        // On the heap: a whole run is one large future.
-        report::around(self.sinks(lab), |progress| self.limited(Box::pin(work(progress)))).await
+        self.report_then(lab, work, async |_, result| result).await
+    }
+
+    /// As [`Context::report`]; what came of `work` is then handed to `after`, which is reported, too,
+    /// and for which `--timeout` does not count.
+    ///
+    /// # Errors
+    /// What `after` fails with; a report that can't be written.
+    pub async fn report_then<T, Fut>(
+        &self,
+        lab: Option<&Lab>,
+        work: impl FnOnce(Progress) -> Fut,
+        after: impl AsyncFnOnce(Progress, Result<T, Failure>) -> Result<T, Failure>,
+    ) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let both = async |progress: Progress| {
+            // On the heap: a whole run is one large future.
+            let result = self.limited(Box::pin(work(progress.clone()))).await;
+            after(progress, result).await
+        };
+        report::around(self.sinks(lab), both).await
     }
 
     /// Asks `work` to stop when the time has passed, and says so if it then did.

@@ -1,7 +1,9 @@
 //! The command line: one file a verb, each a clap structure and a call into the library.
 
+mod collect;
 mod completion;
 mod context;
+mod convert;
 mod doctor;
 mod down;
 mod graph;
@@ -9,6 +11,7 @@ mod images;
 mod inject;
 mod lint;
 mod plan;
+mod reach;
 mod run;
 mod schema;
 mod signals;
@@ -87,8 +90,9 @@ pub struct Global {
 /// The form of data on standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// For people; where objects are printed, YAML.
     #[default]
+    #[value(alias = "yaml")]
     Text,
     /// For programs.
     Json,
@@ -115,8 +119,10 @@ enum Verb {
     Test(test::Args),
     Run(run::Args),
     Status(status::Args),
+    Collect(collect::Args),
     Down(down::Args),
     Inject(inject::Args),
+    Convert(convert::Args),
     Graph(graph::Args),
     Steps(steps::Args),
     Lint(lint::Args),
@@ -134,8 +140,10 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Test(args) => args.run(context).await,
         Verb::Run(args) => args.run(context).await,
         Verb::Status(args) => args.run(context).await,
+        Verb::Collect(args) => args.run(context).await,
         Verb::Down(args) => args.run(context).await,
         Verb::Inject(args) => args.run(context).await,
+        Verb::Convert(args) => args.run(context).await,
         Verb::Graph(args) => args.run(context).await,
         Verb::Steps(args) => args.run(context),
         Verb::Lint(args) => args.run(context),

@@ -1,5 +1,6 @@
 //! `istiolab test`.
 
+use super::collect::Rescue;
 use super::{Context, Output};
 use crate::cluster;
 use crate::error::{Failure, Kind};
@@ -17,6 +18,8 @@ pub(super) struct Args {
     /// Fail also if a node asked others than the lab's registry for an image since `up --offline`
     #[arg(long)]
     offline: bool,
+    #[command(flatten)]
+    rescue: Rescue,
 }
 
 /// Which scenarios run, and how; shared with `run`.
@@ -47,7 +50,7 @@ impl Args {
             }
             Ok(totals)
         };
-        let totals = context.report(Some(&lab), work).await?;
+        let totals = self.rescue.report(&lab, context, |totals| verdict(*totals), work).await?;
         // On a terminal the report has told them already.
         if context.global.output == Output::Json {
             context.print(&totals, totals)?;

@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::Context;
+use super::collect::Rescue;
 use crate::error::{Failure, Kind};
 use crate::images::bundle::Stack;
 use crate::lab::site::{Bundles, Site, Supply, engine};
@@ -23,6 +24,8 @@ const STEP_LIMIT: Duration = Duration::from_mins(5);
 pub(super) struct Args {
     #[command(flatten)]
     making: Making,
+    #[command(flatten)]
+    rescue: Rescue,
 }
 
 /// How a lab is made; shared with `run`.
@@ -56,7 +59,8 @@ impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let lab = context.lab()?;
         let (making, made) = (self.making, &lab);
-        context.report(Some(&lab), |progress| async move { making.make(made, context, &progress).await }).await?;
+        let work = |progress| async move { making.make(made, context, &progress).await };
+        self.rescue.report(&lab, context, |()| Ok(()), work).await?;
         let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig").into_string();
         let text = format!("export KUBECONFIG={kubeconfig}");
         context.print(&Access { lab: lab.name, kubeconfig }, text)

@@ -15,7 +15,7 @@ use crate::apps;
 use crate::cluster::{self, Provider as _, State};
 use crate::error::{Failure, Kind};
 use crate::mesh::{self, Rendered};
-use crate::objects::{self, Api, Expected, Intent, Item, Object, Planned};
+use crate::objects::{self, Api, Conversion, Expected, Intent, Item, Object, Place, Planned};
 use crate::parts;
 use crate::plan::event::Progress;
 use crate::spec::Injection;
@@ -196,6 +196,9 @@ fn together(mut failures: Vec<Failure>) -> Option<Failure> {
     Some(all)
 }
 
+/// An application's objects, and what was converted for their injection.
+type Injected = (Vec<Object>, Vec<Conversion>);
+
 struct Planner<'a> {
     site: &'a Site,
     api: Option<&'a Api>,
@@ -229,27 +232,53 @@ impl Planner<'_> {
                 "the mesh's objects are known once istioctl is there: istiolab images build istio".to_owned()
             ));
         }
-        let mut objects = set.objects(self.site, self.rendered)?;
+        let (mut objects, mut converted) = (set.objects(self.site, self.rendered)?, Vec::new());
         if let Set::Application(index) = set {
-            objects = match self.application(index, &objects).await? {
-                Ok(objects) => objects,
+            (objects, converted) = match self.application(index, &objects).await? {
+                Ok(found) => found,
                 Err(why) => return Ok(Err(why)),
             };
             // Applications may share a namespace; the first makes it.
             objects.retain(|object| !(object.kind() == "Namespace" && expected.makes_namespace(object.name())));
         }
-        let (name, options) = (set.name(self.site), set.options(self.site, self.limit, false));
-        let planned = objects::plan(self.api, &name, &objects, expected, &options, self.progress, self.cancel).await?;
+        let (name, options) = (set.name(self.site), set.options(self.site, self.limit, false)?);
+        let mut planned =
+            objects::plan(self.place()?, &name, &objects, expected, &options, self.progress, self.cancel).await?;
+        for conversion in converted {
+            let same = |item: &&mut Item| {
+                let (object, was) = (&item.object, &conversion.object);
+                item.origin.as_ref() == Some(&conversion.origin) && object.kind == was.kind && object.name == was.name
+            };
+            if let Some(item) = planned.items.iter_mut().find(same) {
+                item.converted = Some(conversion);
+            }
+        }
         Ok(Ok(self.shown(planned)))
     }
 
+    fn place(&self) -> Result<Place<'_>, Failure> {
+        if let Some(api) = self.api {
+            return Ok(Place::Cluster(api));
+        }
+        let (file, version) = (&self.site.lab.file, &self.site.lab.cluster.kubernetes);
+        let release = version
+            .parse()
+            .map_err(|why| Failure::new(Kind::BadInput, format!("{file}: `cluster.kubernetes`: {version}: {why}")))?;
+        Ok(Place::Release(release))
+    }
+
     /// An application's objects as they are applied, or why they can't be known.
-    async fn application(&self, index: usize, objects: &[Object]) -> Result<Result<Vec<Object>, String>, Failure> {
+    async fn application(&self, index: usize, objects: &[Object]) -> Result<Result<Injected, String>, Failure> {
         let application = &self.site.applications[index].0;
-        let Some(api) = self.api else { return Ok(Ok(apps::objects_without_cluster(application, objects))) };
+        let Some(api) = self.api else {
+            return Ok(Ok((apps::objects_without_cluster(application, objects), Vec::new())));
+        };
         match apps::objects(api, application, objects, ANSWER, self.progress, self.cancel).await {
             Ok(objects) => Ok(Ok(objects)),
-            Err(failure) if application.injection == Injection::Manual && failure.kind != Kind::Refused => {
+            Err(failure)
+                if application.injection == Injection::Manual
+                    && !matches!(failure.kind, Kind::Refused | Kind::BadInput) =>
+            {
                 let why = failure.lines().join(": ");
                 Ok(Err(format!("its objects are injected by hand, and known once the mesh injects: {why}")))
             }

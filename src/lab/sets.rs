@@ -85,13 +85,14 @@ impl Set {
     }
 
     /// How it is applied.
-    pub(super) fn options(self, site: &Site, deadline: Duration, recreate: bool) -> objects::Options {
+    pub(super) fn options(self, site: &Site, deadline: Duration, recreate: bool) -> Result<objects::Options, Failure> {
         let namespace = match self {
             Self::Application(index) => &site.applications[index].0.namespace,
             _ => SYSTEM,
         };
         let default_namespace = Some(namespace.to_owned());
-        objects::Options { default_namespace, deadline, recreate, ..objects::Options::default() }
+        let readiness = objects::ready::Policy::of(&site.lab)?;
+        Ok(objects::Options { default_namespace, deadline, recreate, readiness, ..objects::Options::default() })
     }
 
     /// Its objects as the lab's files and the rendered mesh have them; those of applications without what

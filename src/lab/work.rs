@@ -20,7 +20,7 @@ use crate::images::digest::Digest;
 use crate::images::reference::Reference;
 use crate::images::{engine, registry};
 use crate::mesh;
-use crate::objects::{self, Api, ObjectRef};
+use crate::objects::{self, Api, Conversion, ObjectRef};
 use crate::plan::event::Outcome;
 use crate::plan::graph::Context;
 use crate::plan::journal::Journal;
@@ -329,7 +329,8 @@ impl Work {
     }
 
     pub(super) async fn webhook(&self, context: Context) -> Result<Outcome, Failure> {
-        mesh::ready::webhook(self.api()?, self.options.limit, &context.progress, &context.cancel).await?;
+        let policy = objects::ready::Policy::of(&self.site.lab)?;
+        mesh::ready::webhook(self.api()?, policy, self.options.limit, &context.progress, &context.cancel).await?;
         Ok(Outcome::Unchanged)
     }
 
@@ -342,12 +343,17 @@ impl Work {
     pub(super) async fn apply(&self, context: Context, set: Set) -> Result<Outcome, Failure> {
         let (api, site, limit) = (self.api()?, &self.site, self.options.limit);
         let (progress, cancel) = (&context.progress, &context.cancel);
-        let mut objects = set.objects(site, self.mesh.get())?;
+        let (mut objects, mut converted) = (set.objects(site, self.mesh.get())?, Vec::new());
         if let Set::Application(index) = set {
-            objects = apps::objects(api, &site.applications[index].0, &objects, limit, progress, cancel).await?;
+            (objects, converted) =
+                apps::objects(api, &site.applications[index].0, &objects, limit, progress, cancel).await?;
         }
-        let options = set.options(site, limit, self.options.recreate);
+        let options = set.options(site, limit, self.options.recreate)?;
         let applied = objects::apply(api, &set.name(site), &objects, &options, progress, cancel).await?;
+        for line in converted.iter().flat_map(Conversion::lines) {
+            // What was converted and applied before is told only to those who want every detail.
+            if applied.is_unchanged() { progress.detail(line) } else { progress.note(line) }
+        }
         let mut known = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(set.id(site)).or_default().extend(applied.objects());
         Ok(if applied.is_unchanged() { Outcome::Unchanged } else { Outcome::done(applied.to_string()) })
@@ -357,7 +363,16 @@ impl Work {
     pub(super) async fn wait(&self, context: Context, name: &str) -> Result<Outcome, Failure> {
         let objects =
             self.applied.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default();
-        objects::ready::wait(self.api()?, &objects, self.options.limit, &context.progress, &context.cancel).await?;
+        let policy = objects::ready::Policy::of(&self.site.lab)?;
+        objects::ready::wait_with(
+            self.api()?,
+            &objects,
+            policy,
+            self.options.limit,
+            &context.progress,
+            &context.cancel,
+        )
+        .await?;
         Ok(Outcome::Unchanged)
     }
 

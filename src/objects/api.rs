@@ -7,6 +7,7 @@ use kube::api::{Api as KubeApi, ApiResource, DynamicObject, GroupVersionKind, Pa
 use kube::discovery::{Discovery, Scope};
 use tokio::sync::RwLock;
 
+use super::convert::Target;
 use super::error::Error;
 use super::object::ObjectRef;
 use super::request::Limit;
@@ -81,6 +82,15 @@ impl Api {
             .get(group)
             .and_then(|group| group.recommended_kind(kind))
             .map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced }))
+    }
+
+    /// What the cluster serves, for converting objects to it.
+    ///
+    /// # Errors
+    /// [`Error::Api`] if discovery fails.
+    pub async fn target(&self) -> Result<Target, Error> {
+        let (discovery, _) = self.discovery().await?;
+        Ok(Target::Cluster(discovery))
     }
 
     /// Whether an object is a definition whose kind is known to be served: then nothing is left to

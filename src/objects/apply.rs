@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::api::Api;
+use super::convert::Conversion;
 use super::delete::{self, Doomed};
 use super::drift;
 use super::error::Error;
@@ -13,8 +14,9 @@ use super::execute::execute;
 use super::graph::Graph;
 use super::inventory::{self, Identity, Live, Wanted};
 use super::object::{Object, ObjectRef};
+use super::ready::Policy;
 use super::request::Limit;
-use super::resolve::{self, Definitions, Kinds, Member};
+use super::resolve::{self, Definitions, Kinds, Member, Place};
 use super::send::Sender;
 use super::set::{self, Extent, SetName};
 use crate::plan::event::Progress;
@@ -43,12 +45,15 @@ pub struct Options {
     pub conflicts: Conflicts,
     /// Whether members of the set with a field that can't be changed are deleted and made anew.
     pub recreate: bool,
+    /// How the objects are judged that others wait for.
+    pub readiness: Policy,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (deadline, conflicts) = (Duration::from_mins(2), Conflicts::default());
-        Self { default_namespace: None, deadline, prune: true, conflicts, recreate: false }
+        let readiness = Policy::default();
+        Self { default_namespace: None, deadline, prune: true, conflicts, recreate: false, readiness }
     }
 }
 
@@ -65,6 +70,8 @@ pub struct Applied {
     pub unchanged: Vec<ObjectRef>,
     /// Members of the set that were deleted because they left it.
     pub pruned: Vec<ObjectRef>,
+    /// What was done to objects whose version the cluster does not serve.
+    pub converted: Vec<Conversion>,
 }
 
 impl Applied {
@@ -87,6 +94,7 @@ impl Applied {
         self.replaced.extend(other.replaced);
         self.unchanged.extend(other.unchanged);
         self.pruned.extend(other.pruned);
+        self.converted.extend(other.converted);
     }
 }
 
@@ -143,7 +151,7 @@ pub async fn apply(
 ) -> Result<Applied, Error> {
     let limit = Limit::new(options.deadline, progress, cancel);
     api.discover(&limit).await?;
-    let kinds = Kinds { api: Some(api), expected: &Definitions::default(), any: false };
+    let kinds = Kinds { place: Place::Cluster(api), expected: &Definitions::default(), any: false };
     let members = resolve::resolve(kinds, objects, options.default_namespace.as_deref()).await?;
     let graph = Graph::of(&members)?;
     let id = set.id();
@@ -155,6 +163,13 @@ pub async fn apply(
     if let Some(error) = Error::from_many(errors) {
         return Err(error);
     }
+    for (member, action) in members.iter().zip(&actions) {
+        for line in member.converted.iter().flat_map(Conversion::lines) {
+            // What was converted and applied before is told only to those who want every detail.
+            if matches!(action, Action::Keep) { progress.detail(line) } else { progress.note(line) }
+        }
+    }
+    let converted = members.iter().filter_map(|member| member.converted.clone()).collect();
     let wanted = Extent::of(members.iter().map(|member| &member.reference));
     let before = parent.clone().unwrap_or_default();
     let left = if options.prune { departed(api, &members, &live, &before, set, &limit).await? } else { Vec::new() };
@@ -165,7 +180,8 @@ pub async fn apply(
     }
     let (conflicts, recreate) = (options.conflicts, options.recreate);
     let sender = Sender { api, id: &id, conflicts, recreate, limit: &limit };
-    let mut applied = execute(&sender, &members, actions, &graph).await?;
+    let mut applied = execute(&sender, &options.readiness, &members, actions, &graph).await?;
+    applied.converted = converted;
     if !left.is_empty() {
         progress.status(format!("pruning {} objects", left.len()));
         applied.pruned = delete::remove(api, left, Some(&id), &limit).await?;

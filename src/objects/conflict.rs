@@ -6,6 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::Status;
 use serde_json::Value;
 
+/// As whom the horizontal autoscaler, one of its controllers, writes.
+const SCALER: &str = "kube-controller-manager";
+
 /// A field that another manager owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
@@ -48,15 +51,16 @@ pub(super) fn clashes(status: &Status, entries: &[ManagedFieldsEntry]) -> Vec<Cl
 }
 
 /// Whether a field is meant to be handed over once its controller runs: what a webhook's own server
-/// writes into its configuration, and the number of replicas under a scaler.
-pub(super) fn is_handed_over(kind: &str, field: &str) -> bool {
+/// writes into its configuration, and the number of replicas under a scaler. Who scales by hand has no
+/// such right: the lab file says how many there are.
+pub(super) fn is_handed_over(kind: &str, field: &str, manager: &str) -> bool {
     match kind {
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => {
             field.starts_with(".webhooks[") && (field.ends_with(".failurePolicy") || field.ends_with(".caBundle"))
         }
         "CustomResourceDefinition" => field.ends_with(".webhook.clientConfig.caBundle"),
         "APIService" => field == ".spec.caBundle",
-        "Deployment" | "StatefulSet" | "ReplicaSet" => field == ".spec.replicas",
+        "Deployment" | "StatefulSet" | "ReplicaSet" => field == ".spec.replicas" && manager == SCALER,
         _ => false,
     }
 }
@@ -67,7 +71,7 @@ pub(super) fn hand_over(document: &mut Value, clashes: Vec<Clash>) -> Vec<Clash>
     let kind = document["kind"].as_str().unwrap_or_default().to_owned();
     clashes
         .into_iter()
-        .filter(|clash| !(is_handed_over(&kind, &clash.field) && remove(document, &clash.field)))
+        .filter(|clash| !(is_handed_over(&kind, &clash.field, &clash.manager) && remove(document, &clash.field)))
         .collect()
 }
 
@@ -138,6 +142,8 @@ mod tests {
             ],
         );
         assert_eq!(left, [clash(".webhooks[name=\"a.b.c\"].rules")]);
+        assert!(is_handed_over("Deployment", ".spec.replicas", SCALER));
+        assert!(!is_handed_over("Deployment", ".spec.replicas", "kubectl"));
         assert_eq!(document["webhooks"][0], json!({"name": "a.b.c", "clientConfig": {"url": "u"}}));
     }
 }

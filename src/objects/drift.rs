@@ -39,8 +39,18 @@ pub(super) fn lost(document: &Value, live: &Live) -> Vec<String> {
             _ => walk(value, &owned.0[format!("f:{name}")], &format!(".{name}"), &mut lost),
         }
     }
-    lost.retain(|path| !conflict::is_handed_over(kind, path));
+    lost.retain(|path| !managers(path, live).any(|manager| conflict::is_handed_over(kind, path, manager)));
     lost
+}
+
+/// Who manages a field besides us; of items of lists only the list is looked for.
+fn managers<'a>(path: &'a str, live: &'a Live) -> impl Iterator<Item = &'a str> {
+    let owns = |tree: &Value| {
+        let steps = path.split('[').next().unwrap_or_default().split('.').filter(|step| !step.is_empty());
+        steps.fold(tree, |tree, step| &tree[format!("f:{step}")]).is_object()
+    };
+    let others = live.managed.iter().filter(move |entry| entry.fields_v1.as_ref().is_some_and(|tree| owns(&tree.0)));
+    others.filter_map(|entry| entry.manager.as_deref())
 }
 
 /// Compares a value with the tree of owned fields (`fieldsV1`: `f:` a field, `k:` an item by its

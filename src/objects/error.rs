@@ -73,6 +73,20 @@ pub enum Error {
         /// The API versions that are served.
         served: Vec<String>,
     },
+    /// The object can't be brought to a version that is served.
+    #[error("{origin}: {object} of {} can't be converted for {to}: {reason}; {remedy}", object.api_version)]
+    Unconvertible {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// The API version, or the cluster, that it was to be converted for.
+        to: String,
+        /// What stands in the way.
+        reason: String,
+        /// What to write instead.
+        remedy: String,
+    },
     /// The object belongs to a set of somebody else's.
     #[error("{origin}: {object} belongs to another set, `{owner}`")]
     Owned {
@@ -248,6 +262,7 @@ impl Error {
             | Self::Version { .. }
             | Self::DependsOn { .. }
             | Self::Cycle { .. }
+            | Self::Unconvertible { .. }
             | Self::Refused { .. } => Kind::BadInput,
             Self::Owned { .. }
             | Self::Tooling { .. }
@@ -270,6 +285,10 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Yaml(crate::yaml::Error::Duplicate { .. }) => Some(
+                "kubectl takes the last of the two; `istiolab convert --to VERSION -f FILE` prints the objects that way."
+                    .to_owned(),
+            ),
             Self::MissingCrd { object, .. } => Some(format!(
                 "Add the definition of {} to the objects, or install what brings it first.",
                 group_kind(object)
@@ -286,8 +305,8 @@ impl Error {
                 Some("Rename or delete that object; istiolab does not write into what it did not make.".to_owned())
             }
             Self::Conflict { .. } => Some(
-                "Leave these fields out of the file, or let their manager give them up \
-                 (kubectl apply --server-side --force-conflicts takes them over)."
+                "Leave these fields out of the file, or let their manager give them up; \
+                 `kubectl apply --server-side --force-conflicts --field-manager=istiolab` takes them over once."
                     .to_owned(),
             ),
             Self::Cycle { .. } => Some(
@@ -364,7 +383,14 @@ fn round(objects: &[(ObjectRef, String)]) -> String {
     });
     lines.collect()
 }
+/// The most objects that a message lists.
+const LISTED: usize = 20;
 
 fn states(items: &[(ObjectRef, String)]) -> String {
-    items.iter().fold(String::new(), |text, (object, state)| text + &format!("\n  - {object}: {state}"))
+    let listed = items.iter().take(LISTED);
+    let text = listed.fold(String::new(), |text, (object, state)| text + &format!("\n  - {object}: {state}"));
+    match items.len().saturating_sub(LISTED) {
+        0 => text,
+        more => format!("{text}\n  - and {more} more"),
+    }
 }

@@ -9,7 +9,7 @@ use super::definitions::{self, Unserved};
 use super::error::Error;
 use super::graph::{Graph, Point, Walk};
 use super::needs;
-use super::ready;
+use super::ready::{self, Policy};
 use super::resolve::Member;
 use super::send::{Sender, Sent};
 
@@ -26,6 +26,7 @@ enum Ended {
 /// A set that is being applied.
 struct Run<'a> {
     sender: &'a Sender<'a>,
+    readiness: &'a Policy,
     members: &'a [Member],
     graph: &'a Graph,
     walk: Walk<'a>,
@@ -45,6 +46,7 @@ struct Run<'a> {
 /// All errors of the objects that failed.
 pub(super) async fn execute(
     sender: &Sender<'_>,
+    readiness: &Policy,
     members: &[Member],
     actions: Vec<Action>,
     graph: &Graph,
@@ -52,6 +54,7 @@ pub(super) async fn execute(
     let total = actions.iter().filter(|action| !matches!(action, Action::Keep)).count();
     let mut run = Run {
         sender,
+        readiness,
         members,
         graph,
         walk: graph.walk(),
@@ -122,11 +125,12 @@ impl Run<'_> {
             self.walk.reached(Point::Ready(index));
             return;
         }
-        let (sender, member) = (self.sender, &self.members[index]);
+        let (sender, member, policy) = (self.sender, &self.members[index], self.readiness.clone());
         let wait = async move {
             let limit = sender.limit;
             let objects = [member.reference.clone()];
-            let waited = ready::wait(sender.api, &objects, limit.left(), limit.progress, limit.cancel).await;
+            let waited =
+                ready::wait_with(sender.api, &objects, policy, limit.left(), limit.progress, limit.cancel).await;
             Ended::Ready(index, waited)
         };
         self.running.push(wait.boxed());

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{Api, api_error};
 use super::apply::{Action, Options, State, action, departed};
+use super::convert::Conversion;
 use super::diff::{self, Change};
 use super::error::Error;
 use super::graph::Graph;
@@ -18,7 +19,7 @@ use super::needs;
 use super::object::{Object, ObjectRef};
 use super::order::Phase;
 use super::request::Limit;
-use super::resolve::{self, Definitions, Kinds, Member};
+use super::resolve::{self, Definitions, Kinds, Member, Place};
 use super::send::{Sender, Trial};
 use super::set::SetName;
 use crate::plan::event::Progress;
@@ -71,6 +72,8 @@ pub struct Item {
     pub phase: Phase,
     /// What would be done with it.
     pub intent: Intent,
+    /// What is done to it before, because its version is not served.
+    pub converted: Option<Conversion>,
     /// The phase until after which more can't be known, because it makes the object's namespace or kind.
     pub known_after: Option<Phase>,
     /// Why the plan can't tell all, where there is a reason besides.
@@ -99,13 +102,13 @@ pub enum Intent {
     Fail(Error),
 }
 
-/// Finds out what [`super::apply`] would do. Without an API there is no cluster yet, and everything is made.
+/// Finds out what [`super::apply`] would do. Without a cluster everything is made.
 ///
 /// # Errors
 /// Those that applying ends with before anything is written; what an object by itself is refused for
 /// is an [`Intent::Fail`].
 pub async fn plan(
-    api: Option<&Api>,
+    place: Place<'_>,
     set: &SetName,
     objects: &[Object],
     expected: &mut Expected,
@@ -114,15 +117,18 @@ pub async fn plan(
     cancel: &CancellationToken,
 ) -> Result<Planned, Error> {
     let limit = Limit::new(options.deadline, progress, cancel);
-    let kinds = Kinds { api, expected: &expected.definitions, any: expected.unknown };
+    if let Some(api) = place.api() {
+        api.discover(&limit).await?;
+    }
+    let kinds = Kinds { place, expected: &expected.definitions, any: expected.unknown };
     let members = resolve::resolve(kinds, objects, options.default_namespace.as_deref()).await?;
     Graph::of(&members)?;
-    let mut planned = match api {
+    let mut planned = match place.api() {
         Some(api) => there(api, set, &members, expected, options, &limit).await?,
         None => Planned { set: set.clone(), items: members.iter().map(created).collect(), unchanged: 0 },
     };
     planned.items.sort_by_key(|item| item.phase);
-    expected.definitions.add(objects);
+    expected.definitions.add(members.iter().map(|member| &member.document));
     let made = planned.items.iter().filter(|item| matches!(item.intent, Intent::Create) && is_namespace(&item.object));
     expected.namespaces.extend(made.map(|item| item.object.name.clone()));
     Ok(planned)
@@ -182,6 +188,7 @@ async fn there(
             object,
             origin: None,
             intent: Intent::Prune,
+            converted: None,
             known_after: None,
             note: None,
         }));
@@ -199,6 +206,7 @@ fn created(member: &Member) -> Item {
         origin: Some(member.origin.clone()),
         phase: member.phase,
         intent: Intent::Create,
+        converted: member.converted.clone(),
         known_after: None,
         note: None,
     }

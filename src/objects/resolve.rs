@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::api::{self, Api, Served};
+use super::convert::{Conversion, Release, Target, convert_all};
 use super::error::Error;
 use super::inventory::Identity;
 use super::object::{Object, ObjectRef};
@@ -30,6 +31,8 @@ pub(super) struct Member {
     /// Whether the kind is served now, rather than by a definition that is yet to be applied.
     pub(super) listable: bool,
     pub(super) phase: Phase,
+    /// What was done to it because its version is not served.
+    pub(super) converted: Option<Conversion>,
 }
 
 /// A custom resource definition among objects.
@@ -44,33 +47,60 @@ struct Definition {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Definitions(HashMap<(String, String), Definition>);
 
+/// Where objects are to go.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// A cluster that is there.
+    Cluster(&'a Api),
+    /// A cluster of this release of Kubernetes that is yet to be made.
+    Release(Release),
+}
+
+impl<'a> Place<'a> {
+    /// The cluster, if it is there.
+    pub(super) fn api(self) -> Option<&'a Api> {
+        match self {
+            Self::Cluster(api) => Some(api),
+            Self::Release(_) => None,
+        }
+    }
+
+    async fn target(self) -> Result<Target, Error> {
+        match self {
+            Self::Cluster(api) => api.target().await,
+            Self::Release(release) => Ok(Target::Release(release)),
+        }
+    }
+}
+
 /// What is known of kinds, besides what the objects themselves define.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kinds<'a> {
-    /// The cluster; `None` if there is none yet. Then Kubernetes' own kinds are taken as they are written.
-    pub(super) api: Option<&'a Api>,
+    pub(super) place: Place<'a>,
     /// What other sets define that are applied before this one.
     pub(super) expected: &'a Definitions,
     /// Whether there are such sets whose objects are not known: then every kind may be defined by one.
     pub(super) any: bool,
 }
 
-/// Resolves objects: kind, namespace, phase, content.
+/// Resolves objects: version, kind, namespace, phase, content.
 ///
 /// # Errors
-/// Objects that are there twice, custom resources without a definition, versions that nobody
-/// serves: all of them at once.
+/// Objects that can't be converted into a version that is served; objects that are there twice, custom
+/// resources without a definition, versions that nobody serves: all of them at once.
 pub(super) async fn resolve(
     kinds: Kinds<'_>,
     objects: &[Object],
     default_namespace: Option<&str>,
 ) -> Result<Vec<Member>, Error> {
-    let definitions = Definitions::of(objects);
+    let objects = convert_all(objects, &kinds.place.target().await?)?;
+    let mut definitions = Definitions::default();
+    definitions.add(objects.iter().map(|(object, _)| &object.document));
     let mut members: Vec<Member> = Vec::with_capacity(objects.len());
     let mut seen: HashMap<Identity, String> = HashMap::new();
     let mut errors = Vec::new();
-    for object in objects {
-        let (served, listable) = match find(kinds, object, &definitions).await {
+    for (object, conversion) in objects {
+        let (served, listable) = match find(kinds, &object, &definitions).await {
             Ok(found) => found,
             Err(error @ Error::Api { .. }) => return Err(error),
             Err(error) => {
@@ -78,7 +108,8 @@ pub(super) async fn resolve(
                 continue;
             }
         };
-        let member = member(object, served, listable, default_namespace.unwrap_or("default"));
+        let mut member = member(&object, served, listable, default_namespace.unwrap_or("default"));
+        member.converted = conversion.map(|conversion| Conversion { object: member.reference.clone(), ..conversion });
         if let Some(first) = seen.get(&member.identity) {
             let (first, second) = (first.clone(), member.origin);
             errors.push(Error::Duplicate { object: member.reference.into(), first, second });
@@ -95,14 +126,14 @@ async fn find(kinds: Kinds<'_>, object: &Object, definitions: &Definitions) -> R
     // A definition among the objects decides; the cluster may hold an older one of the same name.
     if let Some(defined) = definitions.served(object) {
         let defined = defined?;
-        let known = match kinds.api {
+        let known = match kinds.place.api() {
             Some(api) => api::find(&api.discovery().await?.0, group, version, kind),
             None => None,
         };
         let listable = known.is_some_and(|known| known.resource.plural == defined.resource.plural);
         return Ok((defined, listable));
     }
-    let Some(api) = kinds.api else { return unseen(kinds, object) };
+    let Some(api) = kinds.place.api() else { return unseen(kinds, object) };
     if let Some(served) = api.served(group, version, kind).await? {
         return Ok((served, true));
     }
@@ -122,7 +153,7 @@ fn unseen(kinds: Kinds<'_>, object: &Object) -> Result<(Served, bool), Error> {
     if let Some(defined) = kinds.expected.served(object) {
         return Ok((defined?, false));
     }
-    let built_in = kinds.api.is_none() && Phase::of(object.group(), object.kind()).is_built_in();
+    let built_in = kinds.place.api().is_none() && Phase::of(object.group(), object.kind()).is_built_in();
     if !built_in && !kinds.any {
         return Err(Error::MissingCrd { object: object.reference().into(), origin: object.origin() });
     }
@@ -132,19 +163,10 @@ fn unseen(kinds: Kinds<'_>, object: &Object) -> Result<(Served, bool), Error> {
 }
 
 impl Definitions {
-    pub(super) fn of(objects: &[Object]) -> Self {
-        let mut found = Self::default();
-        found.add(objects);
-        found
-    }
-
-    /// Adds what more objects define.
-    pub(super) fn add(&mut self, objects: &[Object]) {
-        for object in objects {
-            if Phase::of(object.group(), object.kind()) != Phase::Definitions {
-                continue;
-            }
-            let spec = &object.document["spec"];
+    /// Adds what definitions among objects define.
+    pub(super) fn add<'a>(&mut self, documents: impl Iterator<Item = &'a Value>) {
+        for document in documents.filter(|document| document["kind"] == "CustomResourceDefinition") {
+            let spec = &document["spec"];
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let versions = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
             let definition = Definition {
@@ -209,6 +231,7 @@ fn member(object: &Object, served: Served, listable: bool, default_namespace: &s
         document,
         served,
         listable,
+        converted: None,
     }
 }
 
@@ -285,7 +308,8 @@ pub(super) mod tests {
     /// The objects of a text, resolved without a cluster.
     pub(in super::super) fn members(text: &str) -> Vec<Member> {
         let objects = super::super::load::parse(text, "test.yaml").expect("objects");
-        let kinds = Kinds { api: None, expected: &Definitions::default(), any: false };
+        let place = Place::Release("1.34".parse().expect("a release"));
+        let kinds = Kinds { place, expected: &Definitions::default(), any: false };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(resolve(kinds, &objects, None)).expect("they are resolved")
     }

@@ -17,7 +17,7 @@ use crate::error::Failure;
 use crate::plan::event::{Event, Progress, What};
 
 pub(crate) use style::Style;
-pub use tally::{Phase, StepRecord, Tally};
+pub use tally::{Phase, Slow, StepRecord, Tally, Waited};
 pub use target::{Format, Target};
 pub use terminal::Terminal;
 pub(crate) use text::counted;

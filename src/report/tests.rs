@@ -51,6 +51,12 @@ fn events() -> Vec<Event> {
     let begin = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
     let started = |phase: &str, title: &str| What::StepStarted { phase: phase.to_owned(), title: title.to_owned() };
     let finished = |outcome, millis| What::StepFinished { outcome, elapsed: Duration::from_millis(millis) };
+    let object = |name: &str, ready, millis| What::Object {
+        object: format!("Deployment demo/{name}"),
+        state: "1 of 2 replicas ready".to_owned(),
+        ready,
+        elapsed: Duration::from_millis(millis),
+    };
     [
         (0, Some("cluster"), started("cluster", "creating the cluster")),
         (10, Some("parts"), started("images", "building parts")),
@@ -62,6 +68,10 @@ fn events() -> Vec<Event> {
             Some("parts"),
             What::Image { name: "istiolab.local/demo:0.1.0".to_owned(), digest: "sha256:abc".to_owned() },
         ),
+        (12_000, Some("cluster"), object("front", false, 900)),
+        (12_500, Some("cluster"), object("back", false, 1400)),
+        (13_000, Some("cluster"), object("front", true, 1900)),
+        (13_000, Some("cluster"), object("quick", true, 10)),
         (14_000, Some("cluster"), finished(Outcome::done("1 node"), 14_000)),
         (14_000, None, What::Warning { text: "The machine is short of memory.".to_owned() }),
         (14_100, Some("apps"), started("applications", "applying demo")),
@@ -128,6 +138,9 @@ fn a_plain_terminal() {
     images             0.0       0.7       0.7      1        0
     applications      14.1      14.2       0.1      2        0  1 failed
     total                                 16.5
+
+    slowest objects         seconds  last missing
+    Deployment demo/front       1.9  1 of 2 replicas ready
     3 scenarios: 1 passed, 1 failed, 1 skipped
     ");
 }
@@ -149,7 +162,13 @@ fn a_quiet_terminal() {
 #[test]
 fn a_verbose_terminal_has_more() {
     let text = screen(Verbosity::Verbose, false);
-    for line in ["· creating the cluster", "  creating the cluster: waiting for the node", "kind create cluster"] {
+    for line in [
+        "· creating the cluster",
+        "  creating the cluster: waiting for the node",
+        "kind create cluster",
+        "  Deployment demo/front: 1 of 2 replicas ready (0.9 s)",
+        "  Deployment demo/front: ready (1.9 s)",
+    ] {
         assert!(text.lines().any(|have| have == line), "{line} is not in {text}");
     }
 }
@@ -276,6 +295,22 @@ fn json() {
           "seconds": 0.0,
           "outcome": "cancelled",
           "detail": null
+        }
+      ],
+      "slowestObjects": [
+        {
+          "object": "Deployment demo/front",
+          "step": "cluster",
+          "seconds": 1.9,
+          "lastState": "1 of 2 replicas ready"
+        }
+      ],
+      "unreadyObjects": [
+        {
+          "object": "Deployment demo/back",
+          "step": "cluster",
+          "seconds": 1.4,
+          "lastState": "1 of 2 replicas ready"
         }
       ],
       "warnings": [

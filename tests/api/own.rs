@@ -188,6 +188,7 @@ fn arguments(folder: &Utf8Path, etcd: u16, port: u16, more: &[&str]) -> Vec<Stri
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--token-auth-file={folder}/tokens"),
         "--authorization-mode=AlwaysAllow".to_owned(),
+        "--allow-privileged".to_owned(),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         "--disable-admission-plugins=ServiceAccount".to_owned(),
     ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use istiolab::objects::{Api, Expected, Intent, Options, Phase, Planned, SetName, plan};
+use istiolab::objects::{Expected, Intent, Options, Phase, Place, Planned, SetName, plan};
 use istiolab::plan::event::Progress;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::{api, applied, get, objects};
 
-async fn planned(api: Option<&Api>, set: &str, text: &str) -> Planned {
+async fn planned(place: Place<'_>, set: &str, text: &str) -> Planned {
     let options = Options { deadline: Duration::from_secs(10), ..Options::default() };
     let set = SetName::new(set, "default");
     let mut expected = Expected::default();
     let (progress, cancel) = (Progress::silent(), CancellationToken::new());
-    plan(api, &set, &objects(text), &mut expected, &options, &progress, &cancel).await.expect("a plan")
+    plan(place, &set, &objects(text), &mut expected, &options, &progress, &cancel).await.expect("a plan")
 }
 
 /// What would be done, a line each: sign, object, phase that it is known after.
@@ -66,17 +66,17 @@ async fn a_set_is_planned_before_anything_of_it_is_there_and_empty_afterwards() 
         "+ Service planned/web after namespaces",
         "+ Boat planned/red after definitions",
     ];
-    assert_eq!(shown(&planned(Some(&api), "planned", SET).await), expected);
+    assert_eq!(shown(&planned(Place::Cluster(&api), "planned", SET).await), expected);
     for (version, kind, name) in
         [("v1", "Namespace", "planned"), ("v1", "ConfigMap", "planned-here"), ("v1", "ConfigMap", "planned")]
     {
         assert!(get(&api, version, kind, "default", name).await.is_none(), "planning makes nothing: {name}");
     }
     let without: Vec<_> = expected.iter().map(|line| line.split(" after").next().expect("one").to_owned()).collect();
-    assert_eq!(shown(&planned(None, "planned", SET).await), without);
+    assert_eq!(shown(&planned(Place::Release("1.34".parse().expect("a release")), "planned", SET).await), without);
 
     applied(&api, "planned", SET).await.expect("applied");
-    let after = planned(Some(&api), "planned", SET).await;
+    let after = planned(Place::Cluster(&api), "planned", SET).await;
     assert_eq!((shown(&after), after.unchanged), (Vec::new(), 5));
 }
 
@@ -104,7 +104,7 @@ spec:
 
     let next =
         text.replace("image: one", "image: two, env: [{name: A, value: b}]").replace("password: one", "password: two");
-    let lines = shown(&planned(Some(&api), "planned-fields", &next).await);
+    let lines = shown(&planned(Place::Cluster(&api), "planned-fields", &next).await);
     assert_eq!(
         lines,
         [
@@ -139,7 +139,7 @@ async fn what_left_the_set_and_what_must_be_replaced_or_is_refused_is_shown() {
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-odd}, daten: {a: b}}\n"
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-other}}\n"
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-theirs}, data: {a: '2'}}\n";
-    let plan = planned(Some(&api), "plan-rest", &text).await;
+    let plan = planned(Place::Cluster(&api), "plan-rest", &text).await;
     let lines = shown(&plan);
     assert_eq!(lines.len(), 5, "{lines:#?}");
     let has = |begin: &str, end: &str| lines.iter().any(|line| line.starts_with(begin) && line.ends_with(end));
@@ -160,4 +160,91 @@ async fn what_left_the_set_and_what_must_be_replaced_or_is_refused_is_shown() {
     assert!(lines.iter().any(|line| line.contains("`.data.a` is managed by `gitops` since 20")), "{lines:#?}");
     assert_eq!(plan.items.iter().filter(|item| item.phase == Phase::Services).count(), 1);
     assert!(get(&api, "v1", "ConfigMap", "default", "plan-rest-left").await.is_some(), "planning deletes nothing");
+}
+
+#[tokio::test]
+async fn what_is_converted_is_shown() {
+    let Some(api) = api("plan a conversion").await else { return };
+    let text = "{apiVersion: policy/v1beta1, kind: PodDisruptionBudget, metadata: {name: plan-old}, spec: {minAvailable: 1, selector: {matchLabels: {a: b}}}}";
+    for place in [Place::Cluster(&api), Place::Release("1.34".parse().expect("a release"))] {
+        let plan = planned(place, "plan-old", text).await;
+        let converted = plan.items[0].converted.as_ref().expect("it is converted");
+        assert_eq!(
+            (converted.from.as_str(), plan.items[0].object.api_version.as_str()),
+            ("policy/v1beta1", "policy/v1")
+        );
+    }
+    applied(&api, "plan-old", text).await.expect("applied");
+    assert_eq!(shown(&planned(Place::Cluster(&api), "plan-old", text).await), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_set_before_makes_is_expected() {
+    let Some(api) = api("plan after another").await else { return };
+    let (progress, cancel, options) = (Progress::silent(), CancellationToken::new(), Options::default());
+    let mut expected = Expected::default();
+    let first = "
+{apiVersion: v1, kind: Namespace, metadata: {name: plan-after}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: cars.after.test}
+spec: {group: after.test, scope: Namespaced, names: {kind: Car, plural: cars}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]}
+";
+    let second = "
+{apiVersion: after.test/v1, kind: Car, metadata: {name: red, namespace: plan-after}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: red, namespace: plan-after}}
+";
+    let mut lines = Vec::new();
+    for (name, text) in [("plan-after-1", first), ("plan-after-2", second)] {
+        let (set, place) = (SetName::new(name, "default"), Place::Cluster(&api));
+        let planned = plan(place, &set, &objects(text), &mut expected, &options, &progress, &cancel).await;
+        lines.extend(shown(&planned.expect("a plan")));
+    }
+    assert_eq!(
+        lines,
+        [
+            "+ Namespace plan-after",
+            "+ CustomResourceDefinition cars.after.test",
+            "+ ConfigMap plan-after/red after namespaces",
+            "+ Car plan-after/red after definitions",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_webhook_that_does_not_answer_leaves_the_plan_with_what_the_file_says() {
+    let Some(api) = api("plan past a webhook").await else { return };
+    let hook = "
+apiVersion: v1
+kind: Namespace
+metadata: {name: plan-hooked, labels: {plan-hooked: 'yes'}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: plan-hooked}, data: {a: '1'}}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: dead.planned.test}
+webhooks:
+- name: dead.planned.test
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Fail
+  clientConfig: {url: 'https://127.0.0.1:1/none'}
+  namespaceSelector: {matchLabels: {plan-hooked: 'yes'}}
+  rules: [{apiGroups: [''], apiVersions: [v1], operations: [UPDATE], resources: [configmaps]}]
+";
+    applied(&api, "plan-hooked", hook).await.expect("applied");
+    // The server takes a moment until it calls a new webhook.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let set = SetName::new("plan-hooked", "default");
+    let options = Options { deadline: Duration::from_secs(2), ..Options::default() };
+    let changed = objects(&hook.replace("a: '1'", "a: '2'"));
+    let (progress, cancel, mut expected) = (Progress::silent(), CancellationToken::new(), Expected::default());
+    let plan = plan(Place::Cluster(&api), &set, &changed, &mut expected, &options, &progress, &cancel).await;
+    let plan = plan.expect("a plan all the same");
+    assert_eq!(shown(&plan), ["~ [.data.a \"1\" > \"2\"] ConfigMap plan-hooked/settings"]);
+    let note = plan.items[0].note.as_deref().expect("it is said");
+    assert!(note.starts_with("it could not be tried out: webhook dead.planned.test does not answer: "), "{note}");
 }

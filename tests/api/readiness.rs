@@ -100,7 +100,8 @@ async fn an_image_that_nobody_has_is_named_after_the_grace() {
     let Error::Failed { cause, .. } = &error else { panic!("{error}") };
     assert_eq!(
         cause,
-        "0 of 1 replicas ready; pod imageless-1: container c: ImagePullBackOff: Back-off pulling image nobody.test/none:1"
+        "0 of 1 replicas ready; pod imageless-1: container c: ImagePullBackOff: Back-off pulling image nobody.test/none:1; \
+         not better within 0.5s, the grace for images (limit 1m)"
     );
 }
 

@@ -25,11 +25,11 @@ async fn a_missing_definition_is_named_before_anything_is_applied() {
 #[tokio::test]
 async fn a_version_that_is_not_served_is_told_with_those_that_are() {
     let Some(api) = api("version").await else { return };
-    let text = "apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: old}\n";
+    let text = "apiVersion: apps/v1beta9\nkind: Deployment\nmetadata: {name: old}\n";
     let error = applied(&api, "old", text).await.expect_err("it is not served");
     assert_eq!(
         error.to_string(),
-        "test.yaml:1: Deployment old is written for apps/v1beta1, but only apps/v1 is served"
+        "test.yaml:1: Deployment old is written for apps/v1beta9, but only apps/v1 is served"
     );
 }
 

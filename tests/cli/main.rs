@@ -2,6 +2,7 @@
 //! home of its own, with no programs in `PATH` but those that a test puts there.
 
 mod completion;
+mod convert;
 mod house;
 mod lab;
 mod lock;

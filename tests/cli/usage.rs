@@ -24,8 +24,13 @@ fn help_names_every_verb_and_exit_code() {
       test        Run the lab's scenarios
       run         Bring the lab up, run its scenarios, report
       status      Show how the lab stands; changes nothing
+      collect     Collect what explains how the lab stands in one file, without what is secret
       down        Take the lab down: cluster, registry and state go; built images stay in the cache
       inject      Inject proxies by hand into the objects of --file: YAML in, YAML out
+      convert     Convert the objects of --file to API versions that a cluster serves: YAML in, YAML out
+      graph       Show who calls whom in the mesh, from Prometheus' metrics
+      steps       Show the steps that scenarios are written in
+      lint        Look for faults in the lab's feature files, without a cluster
       images      Build and show the images that labs are made of
       schema      Print the JSON Schema of lab files
       completion  Print a script that completes istiolab's command line
@@ -46,7 +51,7 @@ fn help_names_every_verb_and_exit_code() {
               The form of what goes to standard output
 
               Possible values:
-              - text: For people
+              - text: For people; where objects are printed, YAML
               - json: For programs
               
               [default: text]
@@ -102,7 +107,7 @@ fn an_unknown_verb() {
     --- stderr
     error: unrecognized subcommand 'statsu'
 
-      tip: a similar subcommand exists: 'status'
+      tip: some similar subcommands exist: 'steps', 'status'
 
     Usage: istiolab [OPTIONS] <COMMAND>
 

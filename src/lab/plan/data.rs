@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Plan, PlannedSet, Totals};
-use crate::objects::{Change, Fixed, Intent, Item, ObjectRef, Phase};
+use crate::objects::{Change, Conversion, Fixed, Intent, Item, ObjectRef, Phase};
 
 /// The version of the shape.
 const SCHEMA: &str = "istiolab.dev/plan/v1";
@@ -42,6 +42,8 @@ struct ItemData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'a str>,
     phase: Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    converted: Option<&'a Conversion>,
     #[serde(skip_serializing_if = "Option::is_none")]
     known_after: Option<Phase>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +100,7 @@ impl<'a> ItemData<'a> {
             object: &item.object,
             origin: item.origin.as_deref(),
             phase: item.phase,
+            converted: item.converted.as_ref(),
             known_after: item.known_after,
             note: item.note.as_deref(),
             fields,

@@ -96,6 +96,10 @@ impl Page {
         place.extend(item.known_after.map(|phase| format!("more is known after {phase}")));
         place.extend(item.origin.clone());
         lines.push(format!("  {sign} {}{what} {}", item.object, style.dim(&format!("({})", place.join(", ")))));
+        if let Some(converted) = &item.converted {
+            lines.push(format!("      converted: {} -> {}", converted.from, item.object.api_version));
+            lines.extend(converted.notes.iter().map(|note| format!("      {note}")));
+        }
         if let Some(note) = &item.note {
             lines.push(format!("      {}", style.dim(note)));
         }

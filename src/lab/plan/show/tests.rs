@@ -7,7 +7,7 @@ fn item(kind: &str, name: &str, phase: Phase, intent: Intent) -> Item {
     let namespace = (phase != Phase::Namespaces).then(|| "demo".to_owned());
     let object = ObjectRef { api_version: "v1".to_owned(), kind: kind.to_owned(), namespace, name: name.to_owned() };
     let origin = (!matches!(intent, Intent::Prune)).then(|| "demo.yaml:3".to_owned());
-    Item { object, origin, phase, intent, known_after: None, note: None }
+    Item { object, origin, phase, intent, converted: None, known_after: None, note: None }
 }
 
 fn plan(items: Vec<Item>, unchanged: usize) -> Plan {
