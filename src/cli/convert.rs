@@ -33,11 +33,13 @@ impl Args {
         }
         let (all, repeats) = objects::load_with_repeats(&files)?;
         let work = |progress: Progress| {
-            let all = &all;
+            let (all, this) = (&all, &self);
             async move {
-                let target = match self.to {
+                let target = match this.to {
                     Some(release) => Target::Release(release),
-                    None => Api::new(self.reach.client(context).await?).target().await?,
+                    None => this.cluster(context).await.map_err(|failure| {
+                        failure.hint("Or name a release of Kubernetes instead of a cluster: --to 1.34.")
+                    })?,
                 };
                 for repeat in repeats {
                     progress.warn(format!("{repeat}: the last one counts, as for kubectl."));
@@ -52,6 +54,10 @@ impl Args {
             Output::Text => write(&stream(&documents)?),
             Output::Json => context.print(&one(documents), ""),
         }
+    }
+
+    async fn cluster(&self, context: &Context) -> Result<Target, Failure> {
+        Ok(Api::new(self.reach.client(context).await?).target().await?)
     }
 }
 

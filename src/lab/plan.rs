@@ -270,11 +270,15 @@ impl Planner<'_> {
     /// An application's objects as they are applied, or why they can't be known.
     async fn application(&self, index: usize, objects: &[Object]) -> Result<Result<Injected, String>, Failure> {
         let application = &self.site.applications[index].0;
-        let Some(api) = self.api else { return Ok(Ok((apps::objects_without_cluster(application, objects), Vec::new()))) };
+        let Some(api) = self.api else {
+            return Ok(Ok((apps::objects_without_cluster(application, objects), Vec::new())));
+        };
         match apps::objects(api, application, objects, ANSWER, self.progress, self.cancel).await {
             Ok(objects) => Ok(Ok(objects)),
-            Err(failure) if application.injection == Injection::Manual
-                    && !matches!(failure.kind, Kind::Refused | Kind::BadInput) => {
+            Err(failure)
+                if application.injection == Injection::Manual
+                    && !matches!(failure.kind, Kind::Refused | Kind::BadInput) =>
+            {
                 let why = failure.lines().join(": ");
                 Ok(Err(format!("its objects are injected by hand, and known once the mesh injects: {why}")))
             }

@@ -20,7 +20,7 @@ use crate::images::digest::Digest;
 use crate::images::reference::Reference;
 use crate::images::{engine, registry};
 use crate::mesh;
-use crate::objects::{self, Api, Conversion, ObjectRef};
+use crate::objects::{self, Api, ObjectRef};
 use crate::plan::event::Outcome;
 use crate::plan::graph::Context;
 use crate::plan::journal::Journal;
@@ -345,14 +345,12 @@ impl Work {
         let (progress, cancel) = (&context.progress, &context.cancel);
         let (mut objects, mut converted) = (set.objects(site, self.mesh.get())?, Vec::new());
         if let Set::Application(index) = set {
-            (objects, converted) = apps::objects(api, &site.applications[index].0, &objects, limit, progress, cancel).await?;
+            (objects, converted) =
+                apps::objects(api, &site.applications[index].0, &objects, limit, progress, cancel).await?;
         }
         let options = set.options(site, limit, self.options.recreate)?;
         let applied = objects::apply(api, &set.name(site), &objects, &options, progress, cancel).await?;
-        for line in converted.iter().flat_map(Conversion::lines) {
-            // What was converted and applied before is told only to those who want every detail.
-            if applied.is_unchanged() { progress.detail(line) } else { progress.note(line) }
-        }
+        let applied = applied.with_converted(converted, progress);
         let mut known = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(set.id(site)).or_default().extend(applied.objects());
         Ok(if applied.is_unchanged() { Outcome::Unchanged } else { Outcome::done(applied.to_string()) })

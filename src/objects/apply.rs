@@ -87,6 +87,28 @@ impl Applied {
         [&self.created, &self.changed, &self.replaced, &self.pruned].iter().all(|some| some.is_empty())
     }
 
+    /// Adds, and tells, what was done to objects before they were applied.
+    #[must_use]
+    pub fn with_converted(mut self, conversions: Vec<Conversion>, progress: &Progress) -> Self {
+        for mut conversion in conversions {
+            let named = |list: &[ObjectRef]| {
+                let same = |object: &&ObjectRef| {
+                    (&object.api_version, &object.kind, &object.name)
+                        == (&conversion.object.api_version, &conversion.object.kind, &conversion.object.name)
+                };
+                list.iter().find(same).cloned()
+            };
+            let written = named(&self.created).or_else(|| named(&self.changed)).or_else(|| named(&self.replaced));
+            let is_new = written.is_some();
+            if let Some(object) = written.or_else(|| named(&self.unchanged)) {
+                conversion.object = object;
+            }
+            conversion.tell(is_new, progress);
+            self.converted.push(conversion);
+        }
+        self
+    }
+
     /// Adds what applying another set did.
     pub fn extend(&mut self, other: Self) {
         self.created.extend(other.created);
@@ -164,9 +186,8 @@ pub async fn apply(
         return Err(error);
     }
     for (member, action) in members.iter().zip(&actions) {
-        for line in member.converted.iter().flat_map(Conversion::lines) {
-            // What was converted and applied before is told only to those who want every detail.
-            if matches!(action, Action::Keep) { progress.detail(line) } else { progress.note(line) }
+        if let Some(conversion) = &member.converted {
+            conversion.tell(!matches!(action, Action::Keep), progress);
         }
     }
     let converted = members.iter().filter_map(|member| member.converted.clone()).collect();

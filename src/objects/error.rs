@@ -191,6 +191,16 @@ pub enum Error {
         /// How long it was allowed to be tried.
         limit: Duration,
     },
+    /// The API server could not be reached until time was over.
+    #[error("{doing}: the API server could not be reached for {}: {last}", short(*.elapsed))]
+    Unreachable {
+        /// What was being done, on which object.
+        doing: String,
+        /// What became of the last try.
+        last: String,
+        /// How long it was tried.
+        elapsed: Duration,
+    },
     /// An object has failed, and waiting on would not help.
     #[error("{object} failed after {}: {cause}", short(*.elapsed))]
     Failed {
@@ -263,6 +273,7 @@ impl Error {
                 kube::Error::Api(_) => Kind::Unexpected,
                 _ => Kind::Unavailable,
             },
+            Self::Unreachable { .. } => Kind::Unavailable,
             Self::Deadline { .. } | Self::NotReady { .. } | Self::Staying { .. } => Kind::TimedOut,
             Self::Failed { .. } => Kind::Unexpected,
             Self::Several(errors) => errors.first().map_or(Kind::Unexpected, Self::kind),
@@ -311,6 +322,9 @@ impl Error {
                  it yourself."
                     .to_owned(),
             ),
+            Self::Unreachable { .. } => {
+                Some("`istiolab status` says whether the lab's nodes run; `istiolab up` starts them again.".to_owned())
+            }
             Self::Failed { cause, .. } if cause.contains("ImagePull") || cause.contains("ErrImage") => Some(
                 "Nobody has the image under this name: `istiolab images list` says which ones are built, and the \
                  lab's nodes ask no other registry for those."

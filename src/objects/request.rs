@@ -49,6 +49,7 @@ impl<'a> Limit<'a> {
         let begin = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut last = "no answer".to_owned();
+        let mut unreachable = false;
         loop {
             let answer = tokio::select! {
                 () = self.cancel.cancelled() => return Err(Error::Cancelled),
@@ -58,13 +59,19 @@ impl<'a> Limit<'a> {
             match answer {
                 Ok(Err(error)) if passing(&error) => {
                     wait = wait.max(asked_pause(&error));
+                    unreachable = !matches!(error, kube::Error::Api(_));
                     last = cause(told(&error));
                 }
                 Ok(answer) => return Ok(answer),
                 Err(_) => {}
             }
             if self.left() <= wait {
-                return Err(Error::Deadline { doing: doing(), last, elapsed: begin.elapsed(), limit: self.within });
+                let (doing, elapsed, limit) = (doing(), begin.elapsed(), self.within);
+                return Err(if unreachable {
+                    Error::Unreachable { doing, last, elapsed }
+                } else {
+                    Error::Deadline { doing, last, elapsed, limit }
+                });
             }
             self.progress.status(format!("{}, trying again: {last}", doing()));
             tokio::select! {
@@ -84,8 +91,18 @@ pub(crate) fn told(error: &kube::Error) -> String {
         }
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
+        kube::Error::Service(line) => broken(line.as_ref()),
+        kube::Error::HyperError(line) => broken(line),
+        kube::Error::ReadEvents(line) => broken(line),
         other => causes(other).join(": "),
     }
+}
+
+/// What became of the line to the API server: the innermost causes, for the outer ones are the client's own.
+fn broken(line: &(dyn std::error::Error + 'static)) -> String {
+    let causes = causes(line);
+    let inner = causes.iter().skip(causes.len().saturating_sub(2)).cloned().collect::<Vec<_>>();
+    inner.join(": ")
 }
 
 /// The pause that the server asks for.
@@ -196,6 +213,18 @@ mod tests {
         let details = json!({"name": "demo"});
         assert!(!passing(&answer(404, "namespaces \"demo\" not found", details)));
         assert!(passing(&answer(404, "404 page not found", Value::Null)));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_never_reached_is_unavailable() {
+        let (cancel, progress) = (CancellationToken::new(), Progress::silent());
+        let limit = Limit::new(Duration::from_millis(120), &progress, &cancel);
+        let refused = || kube::Error::Service(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
+        let answer = limit.tried(|| "applying Pod x".to_owned(), || async { Err::<(), _>(refused()) }).await;
+        let error = answer.expect_err("nobody is there");
+        assert!(error.to_string().starts_with("applying Pod x: the API server could not be reached for"), "{error}");
+        assert!(error.to_string().ends_with(": connection refused"), "{error}");
+        assert_eq!(crate::error::Failure::from(error).kind, crate::error::Kind::Unavailable);
     }
 
     #[tokio::test]

@@ -151,5 +151,12 @@ fn without_objects_or_a_cluster_there_is_nothing_to_do() {
     hint: Name a file with -f FILE, or `-f -`.
     ");
     let text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}";
-    assert_snapshot!(Sandbox::new().run_with(&["convert", "-f", "-"], text), @"");
+    assert_snapshot!(Sandbox::new().run_with(&["convert", "-f", "-"], text), @"
+    exit: 69
+    --- stderr
+    error: the kubeconfig [ROOT]/no-kubeconfig can't be used
+      caused by: failed to read from file `[ROOT]/no-kubeconfig`: No such file or directory (os error 2)
+    hint: Run `istiolab up`: it writes the file again.
+    hint: Or name a release of Kubernetes instead of a cluster: --to 1.34.
+    ");
 }

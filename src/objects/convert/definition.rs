@@ -95,7 +95,9 @@ pub(super) fn down(draft: &mut Draft, step: &Step<'_>) -> Result<(), Refusal> {
         if let Some(value) = value
             && versions.iter().all(|version| version.get(new) == Some(&value))
         {
-            versions.iter_mut().for_each(|version| drop(version.remove(new)));
+            for version in &mut versions {
+                version.shift_remove(new);
+            }
             shared.push((old, value));
         }
     }

@@ -26,7 +26,9 @@ pub(super) fn up(draft: &mut Draft, _: &Step<'_>) -> Result<(), Refusal> {
             new_backend(draft::at(path, &["backend"])?, &mut notes)?;
         }
     }
-    notes.into_iter().for_each(|note| draft.note(note));
+    for note in notes {
+        draft.note(note);
+    }
     Ok(())
 }
 

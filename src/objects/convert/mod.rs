@@ -34,6 +34,7 @@ use serde_json::Value;
 
 use super::error::Error;
 use super::object::{Object, ObjectRef};
+use crate::plan::event::Progress;
 use draft::Draft;
 
 pub use kinds::{Row, table};
@@ -63,6 +64,13 @@ impl Conversion {
     pub fn lines(&self) -> Vec<String> {
         let notes = self.notes.iter().map(|note| format!("  {note}."));
         std::iter::once(format!("converted: {self}")).chain(notes).collect()
+    }
+
+    /// Tells it: to everybody where the object is written, else to those who want every detail.
+    pub(super) fn tell(&self, is_written: bool, progress: &Progress) {
+        for line in self.lines() {
+            if is_written { progress.note(line) } else { progress.detail(line) }
+        }
     }
 }
 
@@ -149,14 +157,14 @@ pub fn convert(object: &Object, target: &Target) -> Result<Option<(Object, Conve
     Ok(Some((converted, conversion)))
 }
 
+/// An object as it is to be applied, and what was done to it, if anything.
+pub type Converted<'a> = (Cow<'a, Object>, Option<Conversion>);
+
 /// Converts all objects that need it; those that don't are given back as they are, without a conversion.
 ///
 /// # Errors
 /// All refusals at once.
-pub fn convert_all<'a>(
-    objects: &'a [Object],
-    target: &Target,
-) -> Result<Vec<(Cow<'a, Object>, Option<Conversion>)>, Error> {
+pub fn convert_all<'a>(objects: &'a [Object], target: &Target) -> Result<Vec<Converted<'a>>, Error> {
     let mut errors = Vec::new();
     let mut done = Vec::with_capacity(objects.len());
     for object in objects {

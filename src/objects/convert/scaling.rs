@@ -180,7 +180,9 @@ pub(super) fn redirect(draft: &mut Draft, kind: &str, target: &Target) {
             }
         }
     }
-    notes.into_iter().for_each(|note| draft.note(note));
+    for note in notes {
+        draft.note(note);
+    }
 }
 
 #[cfg(test)]
