@@ -4,12 +4,15 @@ mod completion;
 mod context;
 mod doctor;
 mod down;
+mod graph;
 mod images;
 mod inject;
+mod lint;
 mod run;
 mod schema;
 mod signals;
 mod status;
+mod steps;
 mod test;
 mod up;
 mod version;
@@ -111,6 +114,9 @@ enum Verb {
     Status(status::Args),
     Down(down::Args),
     Inject(inject::Args),
+    Graph(graph::Args),
+    Steps(steps::Args),
+    Lint(lint::Args),
     Images(images::Args),
     Schema(schema::Args),
     Completion(completion::Args),
@@ -126,6 +132,9 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Status(args) => args.run(context).await,
         Verb::Down(args) => args.run(context).await,
         Verb::Inject(args) => args.run(context).await,
+        Verb::Graph(args) => args.run(context).await,
+        Verb::Steps(args) => args.run(context),
+        Verb::Lint(args) => args.run(context),
         Verb::Images(args) => args.run(context).await,
         Verb::Schema(args) => args.run(context),
         Verb::Completion(args) => args.run(context),

@@ -2,6 +2,7 @@
 //! API server's service proxy, as `kubectl proxy` does. Every exchange can be kept as evidence.
 
 pub mod grafana;
+mod graph;
 pub mod istiod;
 pub mod prometheus;
 pub mod proxy;

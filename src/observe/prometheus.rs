@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::proxy::{Service, query};
+use super::proxy::{Proxy, Service, query};
 use super::{Answer, Error};
 
 /// A Prometheus server.
@@ -132,6 +132,12 @@ impl Prometheus {
     #[must_use]
     pub fn new(service: Service) -> Self {
         Self { service }
+    }
+
+    /// The lab's own server.
+    #[must_use]
+    pub fn of_lab(proxy: &Proxy) -> Self {
+        Self::new(proxy.service("istio-system", "prometheus", 9090))
     }
 
     /// Evaluates a `PromQL` expression now.

@@ -118,6 +118,8 @@ pub struct Features {
     pub paths: Vec<Utf8PathBuf>,
     /// A cucumber tag expression.
     pub tags: Option<String>,
+    /// Tags that features may use, for the lint; if there are none, all may be used.
+    pub known_tags: Vec<String>,
     /// How many scenarios run at once, at least 1.
     pub parallel: usize,
 }

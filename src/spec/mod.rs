@@ -21,7 +21,7 @@ pub use raw::{Injection, Provider, Source};
 pub const API_VERSION: &str = "istiolab.dev/v1alpha1";
 
 /// The add-ons whose objects come with the project; others bring their own.
-pub const ADDONS: [&str; 3] = ["prometheus", "grafana", "zipkin"];
+pub const ADDONS: [&str; 4] = ["prometheus", "grafana", "zipkin", "servicegraph"];
 
 /// Reads and checks a lab file; `-` is standard input, whose paths are relative to the working folder.
 ///

@@ -182,7 +182,7 @@ fn flat_type(schema: &mut schemars::Schema) {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Addon {
-    /// prometheus, grafana, zipkin, or a name of your own with `objects`.
+    /// prometheus, grafana, zipkin, servicegraph, or a name of your own with `objects`.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub(super) name: String,
     /// Files and folders of objects; the three known add-ons bring their own.
@@ -224,13 +224,15 @@ pub enum Injection {
 
 /// The scenarios.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub(super) struct Features {
     /// Feature files and folders of them.
     pub(super) paths: Vec<String>,
     /// A cucumber tag expression that chooses scenarios, such as "not @slow".
     #[schemars(with = "String")]
     pub(super) tags: Option<String>,
+    /// Tags that features may use, for `istiolab lint`; without any, all may be used.
+    pub(super) known_tags: Vec<String>,
     /// How many scenarios run at once.
     #[schemars(range(min = 1, max = 64))]
     pub(super) parallel: usize,
@@ -238,6 +240,6 @@ pub(super) struct Features {
 
 impl Default for Features {
     fn default() -> Self {
-        Self { paths: Vec::new(), tags: None, parallel: 3 }
+        Self { paths: Vec::new(), tags: None, known_tags: Vec::new(), parallel: 3 }
     }
 }

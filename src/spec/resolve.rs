@@ -101,7 +101,7 @@ fn application(raw: raw::Application, dir: &Utf8Path, has_mesh: bool) -> Applica
 }
 
 fn features(raw: raw::Features, dir: &Utf8Path) -> Features {
-    Features { paths: paths(&raw.paths, dir), tags: raw.tags, parallel: raw.parallel }
+    Features { paths: paths(&raw.paths, dir), tags: raw.tags, known_tags: raw.known_tags, parallel: raw.parallel }
 }
 
 fn paths(given: &[String], dir: &Utf8Path) -> Vec<Utf8PathBuf> {

@@ -99,7 +99,7 @@ fn everything_wrong_is_told_at_once() {
       lab.yaml:10:18: `registry.port` is 70000; it must be 1 to 65535
       lab.yaml:13:12: `mesh.version`: YAML reads yes as the boolean true; put it in quotes: "yes"
       lab.yaml:14:13: no such file: none.yaml; paths are relative to DIR
-      lab.yaml:16:9: unknown add-on `promtheus`; did you mean `prometheus`? known: prometheus, grafana, zipkin; any other needs `objects`
+      lab.yaml:16:9: unknown add-on `promtheus`; did you mean `prometheus`? known: prometheus, grafana, zipkin, servicegraph; any other needs `objects`
       lab.yaml:19:13: no such file or folder: nowhere; paths are relative to DIR
       lab.yaml:20:9: `own` stands twice in `addons`; the first is in line 18
       lab.yaml:21:13: the folder ../empty holds no file to read; looked for *.yaml, *.yml, *.json

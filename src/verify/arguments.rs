@@ -84,6 +84,9 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 /// What `{duration}` matches.
 pub(super) const DURATION: &str = r"\d+ ?(?:ms|milliseconds?|s|seconds?|m|minutes?)";
 
+/// What `{promql}` matches: a text in quotes, as `{string}` does. The lint parses it.
+pub(super) const PROMQL: &str = r#""([^"\\]*(?:\\.[^"\\]*)*)"|'([^'\\]*(?:\\.[^'\\]*)*)'"#;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod leftovers;
+pub mod lint;
 mod perform;
 pub mod record;
 mod run;
@@ -53,6 +54,8 @@ pub struct Options {
     pub fail_fast: bool,
     /// What the lab has; a scenario with `@requires(x)` runs only if `x` is among it.
     pub capabilities: BTreeSet<String>,
+    /// Tags that features may use, for the lint; if there are none, all may be used.
+    pub known_tags: Vec<String>,
 }
 
 impl Default for Options {
@@ -65,6 +68,7 @@ impl Default for Options {
             parallel: 3,
             fail_fast: false,
             capabilities: BTreeSet::new(),
+            known_tags: Vec::new(),
         }
     }
 }
@@ -83,6 +87,7 @@ impl Options {
             tags: lab.features.tags.clone(),
             parallel: lab.features.parallel,
             capabilities: mesh.chain(addons).chain(applications).collect(),
+            known_tags: lab.features.known_tags.clone(),
             ..Self::default()
         }
     }

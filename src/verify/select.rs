@@ -81,7 +81,7 @@ mod peg_error {
 }
 
 /// The feature files below `paths`, each once, in the order of their names.
-fn files(paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>, Failure> {
+pub(super) fn files(paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>, Failure> {
     let mut files = BTreeSet::new();
     for path in paths {
         collect(path, &mut files)
@@ -106,7 +106,7 @@ fn collect(path: &Utf8Path, into: &mut BTreeSet<Utf8PathBuf>) -> std::io::Result
     Ok(())
 }
 
-fn parse(file: &Utf8Path, options: &Options) -> Result<Feature, String> {
+pub(super) fn parse(file: &Utf8Path, options: &Options) -> Result<Feature, String> {
     let text = fs_err::read_to_string(file).map_err(|error| error.to_string())?;
     let shown = options.dir.as_ref().and_then(|dir| file.strip_prefix(dir).ok()).unwrap_or(file);
     let mut feature =
@@ -164,7 +164,7 @@ fn choose(mut feature: Feature, options: &Options, tags: Option<&TagOperation>, 
 }
 
 /// `requires(zipkin)` → `zipkin`.
-fn requirement(tag: &str) -> Option<&str> {
+pub(super) fn requirement(tag: &str) -> Option<&str> {
     tag.strip_prefix("requires(")?.strip_suffix(')')
 }
 
@@ -230,7 +230,8 @@ mod tests {
     fn every_step_of_our_features_is_in_the_vocabulary() {
         let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
         let capabilities =
-            ["mesh", "demo", "plain", "manual", "untraced", "prometheus", "grafana", "zipkin"].map(str::to_owned);
+            ["mesh", "demo", "plain", "manual", "untraced", "prometheus", "grafana", "zipkin", "servicegraph"]
+                .map(str::to_owned);
         let options = Options {
             paths: vec![root.join("features")],
             dir: Some(root.to_owned()),

@@ -11,7 +11,7 @@ use futures::future::LocalBoxFuture;
 use regex::Regex;
 use thiserror::Error;
 
-use super::arguments::{Arguments, DURATION, duration};
+use super::arguments::{Arguments, DURATION, PROMQL, duration};
 use super::unmet::Unmet;
 use super::world::Scene;
 
@@ -110,7 +110,7 @@ impl Vocabulary {
     /// # Errors
     /// A pattern that is not a Cucumber expression.
     pub fn new(entries: impl IntoIterator<Item = Entry>) -> Result<Self, BadPattern> {
-        let parameters = HashMap::from([("duration", DURATION)]);
+        let parameters = HashMap::from([("duration", DURATION), ("promql", PROMQL)]);
         let prefix = format!("^(?:eventually(?: within ({DURATION}))?,? |consistently for ({DURATION}),? )?");
         let compiled = entries.into_iter().map(|entry| {
             let bad = |reason: String| BadPattern { pattern: entry.pattern, reason };
@@ -162,7 +162,9 @@ impl Vocabulary {
     /// The pattern that is most like `text`, if any is alike.
     fn nearest(&self, text: &str) -> Option<String> {
         let shape = shape(text);
-        let alike = |entry: &Entry| strsim::normalized_damerau_levenshtein(&shape, entry.pattern);
+        let alike = |entry: &Entry| {
+            strsim::normalized_damerau_levenshtein(&shape, &entry.pattern.replace("{promql}", "{string}"))
+        };
         self.entries()
             .map(|entry| (alike(entry), entry.pattern))
             .filter(|(alike, _)| *alike > 0.4)

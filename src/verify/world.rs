@@ -86,7 +86,7 @@ impl Scene {
     }
 
     pub(super) fn prometheus(&self) -> Prometheus {
-        Prometheus::new(self.service(SYSTEM, "prometheus", 9090))
+        Prometheus::of_lab(&self.proxy)
     }
 
     pub(super) fn grafana(&self) -> Grafana {

@@ -8,4 +8,5 @@ mod lock;
 mod mirror;
 mod sandbox;
 mod schema;
+mod steps;
 mod usage;

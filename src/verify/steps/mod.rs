@@ -1,6 +1,7 @@
 //! The vocabulary by subject.
 
 mod grafana;
+mod graph;
 mod injection;
 mod istiod;
 mod mtls;
@@ -45,7 +46,7 @@ use judgement;
 /// # Errors
 /// A pattern that is not a Cucumber expression: a fault of the program.
 pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
-    let subjects: [&[Entry]; 8] = [
+    let subjects: [&[Entry]; 9] = [
         &pods::STEPS,
         &injection::STEPS,
         &traffic::STEPS,
@@ -53,6 +54,7 @@ pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
         &prometheus::STEPS,
         &zipkin::STEPS,
         &grafana::STEPS,
+        &graph::STEPS,
         &istiod::STEPS,
     ];
     Vocabulary::new(subjects.into_iter().flatten().copied())

@@ -9,7 +9,7 @@ use crate::verify::unmet::Unmet;
 use crate::verify::vocabulary::Entry;
 use crate::verify::world::Scene;
 
-pub(super) const STEPS: [Entry; 8] = [
+pub(super) const STEPS: [Entry; 9] = [
     step!(
         "Prometheus",
         Check,
@@ -27,7 +27,7 @@ pub(super) const STEPS: [Entry; 8] = [
     step!(
         "Prometheus",
         Action,
-        "the sum of {string} is remembered",
+        "the sum of {promql} is remembered",
         remember,
         "Waits until Prometheus has scraped every target that it knows, then evaluates the PromQL expression and keeps \
          the sum of its samples; a series that is not there yet counts 0."
@@ -35,32 +35,40 @@ pub(super) const STEPS: [Entry; 8] = [
     step!(
         "Prometheus",
         Check,
-        "the sum of {string} has risen by {int}",
+        "the sum of {promql} has risen by {int}",
         risen,
         "The sum of the expression is exactly so much more than when it was remembered. More than that fails at once."
     ),
     step!(
         "Prometheus",
         Check,
-        "the query {string} gives {float}",
+        "the sum of {promql} has risen by at least {int}",
+        risen_at_least,
+        "The sum of the expression is so much more, or even more, than when it was remembered: where others may send \
+         the same requests."
+    ),
+    step!(
+        "Prometheus",
+        Check,
+        "the query {promql} gives {float}",
         gives,
         "The sum of the expression's samples is this number; there is at least one sample."
     ),
     step!(
         "Prometheus",
         Check,
-        "the query {string} gives at least {float}",
+        "the query {promql} gives at least {float}",
         gives_at_least,
         "The sum of the expression's samples is this number or more; there is at least one sample."
     ),
     step!(
         "Prometheus",
         Check,
-        "the query {string} gives a value",
+        "the query {promql} gives a value",
         gives_any,
         "The expression has at least one sample."
     ),
-    step!("Prometheus", Check, "the query {string} gives nothing", gives_nothing, "The expression has no sample."),
+    step!("Prometheus", Check, "the query {promql} gives nothing", gives_nothing, "The expression has no sample."),
 ];
 
 /// How long Prometheus may take to find and scrape everything: it looks for new pods every 5 s.
@@ -131,22 +139,31 @@ async fn remember(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> 
 }
 
 async fn risen(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
-    let (expression, wanted) = (arguments.text(0), arguments.number::<f64>(1)?);
+    let wanted: f64 = arguments.number(1)?;
+    let (risen, text) = rise(scene, &arguments).await?;
+    if (risen - wanted).abs() < CLOSE {
+        return Ok(());
+    }
+    let text = format!("it has risen by {risen}, not {wanted}: {text}");
+    // A counter does not come down again, unless its process began anew.
+    Err(if risen > wanted { Unmet::Never(text) } else { Unmet::not_yet(text) })
+}
+
+async fn risen_at_least(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+    let wanted: f64 = arguments.number(1)?;
+    let (risen, text) = rise(scene, &arguments).await?;
+    if risen >= wanted { Ok(()) } else { Err(Unmet::not_yet(format!("it has risen by {risen}, not {wanted}: {text}"))) }
+}
+
+/// By how much a sum has risen since it was remembered, and from what to what in words.
+async fn rise(scene: &Scene, arguments: &Arguments) -> Result<(f64, String), Unmet> {
+    let expression = arguments.text(0);
     let Some(before) = scene.remembered.get(expression).copied() else {
         return Err(Unmet::Misused(format!("the sum of `{expression}` was not remembered in this scenario")));
     };
     let value = scene.prometheus().query(expression).await?;
-    let risen = value.sum() - before;
-    if (risen - wanted).abs() < CLOSE {
-        return Ok(());
-    }
-    let text = format!(
-        "it has risen by {risen}, not {wanted}: {before} before, {} now in {} series",
-        value.sum(),
-        value.len()
-    );
-    // A counter does not come down again, unless its process began anew.
-    Err(if risen > wanted { Unmet::Never(text) } else { Unmet::not_yet(text) })
+    let now = value.sum();
+    Ok((now - before, format!("{before} before, {now} now in {} series", value.len())))
 }
 
 async fn gives(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
