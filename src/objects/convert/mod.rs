@@ -132,6 +132,9 @@ pub fn convert(object: &Object, target: &Target) -> Result<Option<(Object, Conve
             }
         };
     };
+    if to == from && !scaling::has_references(kind) {
+        return Ok(None);
+    }
     let mut draft = Draft::new(object.document.clone());
     if to != from {
         let waits = !is_empty(draft.get(&["metadata", "initializers"]));
