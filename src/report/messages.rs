@@ -5,6 +5,7 @@
 //! scenario, and a background's steps stand in each of its scenarios. A run that was cut off has no
 //! `testRunFinished`, which is how readers know.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -46,7 +47,12 @@ pub(super) fn render(tally: &Tally) -> String {
         }
         lines.push(json!({"testRunFinished": finished}));
     }
-    lines.into_iter().map(|line| format!("{line}\n")).collect()
+    let mut text = String::new();
+    for line in lines {
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "{line}");
+    }
+    text
 }
 
 fn document(file: &str, scenarios: &[(usize, &Scenario)]) -> Value {
