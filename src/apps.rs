@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Failure, Kind};
 use crate::mesh::inject;
-use crate::objects::{self, Api, Applied, Object, Options, SetName};
+use crate::objects::convert::{Conversion, convert};
+use crate::objects::request::Limit;
+use crate::objects::{self, Api, Object, SetName};
 use crate::plan::event::Progress;
 use crate::spec::{Application, Injection};
 
@@ -21,46 +23,62 @@ pub fn set(application: &Application) -> SetName {
     SetName::new(format!("istiolab-application-{}", application.name), "default")
 }
 
-/// Applies an application: its namespace, labelled for injection where that is automatic, and its
-/// `objects`, which istiod's webhook has changed where they are injected by hand. Does not wait for
-/// them: [`objects::ready::wait`] does. The mesh must be ready, or pods come up without a proxy.
+/// Everything that an application consists of: its `objects`, which istiod's webhook has changed where
+/// they are injected by hand, and its namespace, labelled for injection where that is automatic. The
+/// mesh must be ready before they are applied, or pods come up without a proxy. Besides, what was
+/// converted for the injection; all else is converted when it is applied.
 ///
 /// # Errors
-/// What injecting and applying tell; [`Kind::Refused`] if another application has the
-/// namespace with another kind of injection.
-pub async fn deploy(
+/// What injecting tells; [`Kind::Refused`] if another application has the namespace with another kind
+/// of injection.
+pub async fn objects(
     api: &Api,
     application: &Application,
     objects: &[Object],
     deadline: Duration,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Applied, Failure> {
-    let set = set(application);
+) -> Result<(Vec<Object>, Vec<Conversion>), Failure> {
     let mut all = objects.to_vec();
+    let mut converted = Vec::new();
     if application.injection == Injection::Manual {
+        // Before the proxies come in: old versions make selectors of the pods' labels.
+        let target = api.target().await?;
+        for object in &mut all {
+            if let Some((new, conversion)) = convert(object, &target)? {
+                *object = new;
+                converted.push(conversion);
+            }
+        }
         let outcome = inject::inject(api, all, &application.namespace, deadline, progress, cancel).await?;
         for note in outcome.notes {
             progress.note(format!("{note}."));
         }
         all = outcome.objects;
     }
-    all.extend(namespace(api, application, &set).await?);
-    let options = Options { default_namespace: Some(application.namespace.clone()), deadline, ..Options::default() };
-    Ok(objects::apply(api, &set, &all, &options, progress, cancel).await?)
+    all.extend(namespace(api, application, &Limit::new(deadline, progress, cancel)).await?);
+    Ok((all, converted))
+}
+
+/// As [`objects`], where there is no cluster yet: nothing is injected.
+#[must_use]
+pub fn objects_without_cluster(application: &Application, objects: &[Object]) -> Vec<Object> {
+    objects.iter().cloned().chain([own_namespace(application)]).collect()
 }
 
 /// The namespace, unless it belongs to another application already.
-async fn namespace(api: &Api, application: &Application, set: &SetName) -> Result<Option<Object>, Failure> {
+async fn namespace(api: &Api, application: &Application, limit: &Limit<'_>) -> Result<Option<Object>, Failure> {
     let name = &application.namespace;
-    let wanted = (application.injection == Injection::Auto).then_some("enabled");
     let requests: kube::Api<Namespace> = kube::Api::all(api.client().clone());
-    let existing = requests.get_opt(name).await.map_err(|source| {
-        Failure::from(objects::Error::Api { doing: format!("reading the namespace {name}"), source: Box::new(source) })
-    })?;
+    let doing = || format!("reading the namespace {name}");
+    let existing = limit
+        .tried(doing, || requests.get_opt(name))
+        .await?
+        .map_err(|source| objects::Error::Api { doing: doing(), source: Box::new(source) })?;
     if let Some(labels) = existing.and_then(|namespace| namespace.metadata.labels) {
         let owner = labels.get(objects::PART_OF);
-        if owner.is_some_and(|owner| *owner != set.id()) {
+        if owner.is_some_and(|owner| *owner != set(application).id()) {
+            let wanted = (application.injection == Injection::Auto).then_some("enabled");
             let has = labels.get(INJECTION).map(String::as_str).filter(|value| *value == "enabled");
             if has != wanted {
                 let message = format!(
@@ -72,9 +90,14 @@ async fn namespace(api: &Api, application: &Application, set: &SetName) -> Resul
             return Ok(None);
         }
     }
-    let mut document = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-    if let Some(value) = wanted {
-        document["metadata"]["labels"] = json!({INJECTION: value});
+    Ok(Some(own_namespace(application)))
+}
+
+/// The application's namespace as it is to be.
+fn own_namespace(application: &Application) -> Object {
+    let mut document = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": application.namespace}});
+    if application.injection == Injection::Auto {
+        document["metadata"]["labels"] = json!({INJECTION: "enabled"});
     }
-    Ok(Some(Object { document, source: format!("application {}", application.name), line: 1 }))
+    Object { document, source: format!("application {}", application.name), line: 1 }
 }

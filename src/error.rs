@@ -10,6 +10,8 @@ use std::fmt::{self, Write as _};
 pub enum Kind {
     /// A fault of the program or of something it did not foresee.
     Unexpected = 1,
+    /// Changes are pending, and the caller asked to be told so by the exit code. No fault: nothing is printed.
+    ChangesPending = 2,
     /// The command line can't be understood.
     Usage = 64,
     /// A file of the user's is wrong: lab file, manifest, feature.
@@ -144,6 +146,7 @@ mod tests {
     fn codes_are_the_documented_ones() {
         let codes = [
             Kind::Unexpected,
+            Kind::ChangesPending,
             Kind::Usage,
             Kind::BadInput,
             Kind::Unavailable,
@@ -152,6 +155,6 @@ mod tests {
             Kind::ScenariosFailed,
         ]
         .map(Kind::code);
-        assert_eq!(codes, [1, 64, 65, 69, 75, 77, 79]);
+        assert_eq!(codes, [1, 2, 64, 65, 69, 75, 77, 79]);
     }
 }

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::error::{Failure, Kind};
 
 pub use node::{Entry, Node, Tree};
-pub use write::to_string;
+pub use write::{stream, to_string};
 
 /// One document of a YAML stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,11 +74,32 @@ impl From<Error> for Failure {
 /// # Errors
 /// [`Error::Read`] or [`Error::Duplicate`] at the first fault.
 pub fn documents(text: &str, source: &str) -> Result<Vec<Document>, Error> {
-    let nodes = nodes(text, source)?;
-    Ok(nodes
+    Ok(from_nodes(nodes(text, source)?, source))
+}
+
+fn from_nodes(nodes: Vec<Node>, source: &str) -> Vec<Document> {
+    nodes
         .into_iter()
         .map(|node| Document { line: node.line, value: node.into_value(), source: source.to_owned() })
-        .collect())
+        .collect()
+}
+
+/// As [`documents`], but of a key that stands twice the last one counts, as for kubectl. Gives back the
+/// first such key, too.
+///
+/// # Errors
+/// [`Error::Read`] at the first fault.
+pub fn documents_with_repeats(text: &str, source: &str) -> Result<(Vec<Document>, Option<Error>), Error> {
+    let repeat = match documents(text, source) {
+        Ok(documents) => return Ok((documents, None)),
+        Err(error @ Error::Duplicate { .. }) => error,
+        Err(error) => return Err(error),
+    };
+    let mut options = options();
+    options.duplicate_keys = serde_saphyr::DuplicateKeyPolicy::LastWins;
+    let nodes: Vec<Node> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| read_error(&error, source))?;
+    Ok((from_nodes(nodes, source), Some(repeat)))
 }
 
 /// As [`documents`], with the place of every key and value kept.

@@ -199,6 +199,8 @@ check "status as JSON is JSON" status_is_json
 # Prints a line of results of its own, which ./test counts too.
 LAB=$lab_file KUBECONFIG=$lab_kubeconfig LOGS=$logs/mutations PATH=$logs/bin:$PATH tests/cluster/mutations.sh
 mutations=$?
+LAB=$lab_file KUBECONFIG=$lab_kubeconfig LOGS=$logs/collect PATH=$logs/bin:$PATH tests/cluster/collect.sh
+collected=$?
 
 check "down takes the lab down" istiolab down
 check "nothing is left" nothing_left
@@ -229,5 +231,9 @@ check "its down takes it down, too" bare down
 check "a bare machine makes the lab of what a registry has" mirrored
 check "its down takes it down as well" bare down
 
+# Prints a line of results of its own, too.
+LAB='' LOGS=$logs/kills PATH=$logs/bin:$PATH tests/cluster/kills.sh "${ISTIOLAB_TEST_KILLS:-3}"
+kills=$?
+
 echo "test result: $passed passed; $failed failed; 0 ignored;"
-[[ $failed -eq 0 && $mutations -eq 0 ]]
+[[ $failed -eq 0 && $mutations -eq 0 && $collected -eq 0 && $kills -eq 0 ]]

@@ -18,7 +18,7 @@ use crate::lab::project::DEFAULT_LAB;
 use crate::paths::Paths;
 use crate::plan::event::Progress;
 use crate::report::terminal::Verbosity;
-use crate::report::{self, Sinks, Terminal};
+use crate::report::{self, Sinks, Style, Terminal};
 use crate::spec::{self, Lab};
 
 /// How long a run that is out of time may take to stop.
@@ -73,8 +73,29 @@ impl Context {
     where
         Fut: Future<Output = Result<T, Failure>>,
     {
-        // On the heap: a whole run is one large future.
-        report::around(self.sinks(lab), |progress| self.limited(Box::pin(work(progress)))).await
+        self.report_then(lab, work, async |_, result| result).await
+    }
+
+    /// As [`Context::report`]; what came of `work` is then handed to `after`, which is reported, too,
+    /// and for which `--timeout` does not count.
+    ///
+    /// # Errors
+    /// What `after` fails with; a report that can't be written.
+    pub async fn report_then<T, Fut>(
+        &self,
+        lab: Option<&Lab>,
+        work: impl FnOnce(Progress) -> Fut,
+        after: impl AsyncFnOnce(Progress, Result<T, Failure>) -> Result<T, Failure>,
+    ) -> Result<T, Failure>
+    where
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let both = async |progress: Progress| {
+            // On the heap: a whole run is one large future.
+            let result = self.limited(Box::pin(work(progress.clone()))).await;
+            after(progress, result).await
+        };
+        report::around(self.sinks(lab), both).await
     }
 
     /// Asks `work` to stop when the time has passed, and says so if it then did.
@@ -96,24 +117,32 @@ impl Context {
 
     fn sinks(&self, lab: Option<&Lab>) -> Sinks {
         let stderr = std::io::stderr();
-        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let color = match self.global.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => stderr.is_terminal() && !set("NO_COLOR") && !dumb,
-        };
+        let color = self.colors(stderr.is_terminal());
         let verbosity = match (self.global.quiet, self.global.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        let terminal = if stderr.is_terminal() && !set("CI") && !dumb {
+        let terminal = if stderr.is_terminal() && !is_set("CI") && !is_dumb() {
             Terminal::live(color, verbosity)
         } else {
             Terminal::plain(Box::new(stderr), color, verbosity)
         };
         Sinks { terminal: Some(terminal), files: self.global.report.clone(), lab: lab.cloned() }
+    }
+
+    /// Whether what goes to a place is to be coloured.
+    fn colors(&self, is_terminal: bool) -> bool {
+        match self.global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => is_terminal && !is_set("NO_COLOR") && !is_dumb(),
+        }
+    }
+
+    /// How text on standard output is painted.
+    pub(super) fn style(&self) -> Style {
+        Style { color: self.colors(std::io::stdout().is_terminal()) }
     }
 
     /// Writes data to standard output in the form that the user asked for.
@@ -129,6 +158,15 @@ impl Context {
             }
         }
     }
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// Whether the terminal understands nothing but text.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Writes text to standard output, with a line break at its end.

@@ -1,13 +1,17 @@
 //! The command line: one file a verb, each a clap structure and a call into the library.
 
+mod collect;
 mod completion;
 mod context;
+mod convert;
 mod doctor;
 mod down;
 mod graph;
 mod images;
 mod inject;
 mod lint;
+mod plan;
+mod reach;
 mod run;
 mod schema;
 mod signals;
@@ -45,6 +49,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  ok
    1  unexpected
+   2  changes are pending (plan --exit-code)
   64  the command line is wrong
   65  a file is wrong
   69  the engine, the cluster or a registry does not answer
@@ -68,7 +73,7 @@ pub struct Global {
     /// The form of what goes to standard output
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: Output,
-    /// Report files to write: junit=PATH, json=PATH
+    /// Report files to write: junit=PATH, json=PATH, html=PATH, messages=PATH
     #[arg(long, global = true, value_delimiter = ',', value_name = "FORMAT=PATH")]
     pub report: Vec<Target>,
     /// When to use colours
@@ -85,8 +90,9 @@ pub struct Global {
 /// The form of data on standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// For people; where objects are printed, YAML.
     #[default]
+    #[value(alias = "yaml")]
     Text,
     /// For programs.
     Json,
@@ -108,12 +114,15 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Doctor(doctor::Args),
+    Plan(plan::Args),
     Up(up::Args),
     Test(test::Args),
     Run(run::Args),
     Status(status::Args),
+    Collect(collect::Args),
     Down(down::Args),
     Inject(inject::Args),
+    Convert(convert::Args),
     Graph(graph::Args),
     Steps(steps::Args),
     Lint(lint::Args),
@@ -126,12 +135,15 @@ enum Verb {
 async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
     match verb {
         Verb::Doctor(args) => args.run(context).await,
+        Verb::Plan(args) => args.run(context).await,
         Verb::Up(args) => args.run(context).await,
         Verb::Test(args) => args.run(context).await,
         Verb::Run(args) => args.run(context).await,
         Verb::Status(args) => args.run(context).await,
+        Verb::Collect(args) => args.run(context).await,
         Verb::Down(args) => args.run(context).await,
         Verb::Inject(args) => args.run(context).await,
+        Verb::Convert(args) => args.run(context).await,
         Verb::Graph(args) => args.run(context).await,
         Verb::Steps(args) => args.run(context),
         Verb::Lint(args) => args.run(context),
@@ -152,7 +164,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(failure) => failure,
     };
-    drop(writeln!(std::io::stderr(), "{failure}"));
+    if failure.kind != Kind::ChangesPending {
+        drop(writeln!(std::io::stderr(), "{failure}"));
+    }
     ExitCode::from(failure.kind.code())
 }
 

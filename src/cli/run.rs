@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Context;
+use super::collect::Rescue;
 use super::doctor::mend;
 use super::test::{Choice, verdict};
 use super::up::Making;
@@ -19,6 +20,8 @@ pub(super) struct Args {
     making: Making,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    rescue: Rescue,
 }
 
 /// What came of it, for programs.
@@ -32,8 +35,9 @@ struct Ran {
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let lab = context.lab()?;
+        let Self { making, choice, rescue } = self;
         let work = |progress: Progress| {
-            let (lab, Self { making, choice }) = (&lab, self);
+            let lab = &lab;
             async move {
                 if context.global.yes {
                     mend(Some(lab), context, &progress).await?.verdict()?;
@@ -44,7 +48,7 @@ impl Args {
                 Ok(totals)
             }
         };
-        let scenarios = context.report(Some(&lab), work).await?;
+        let scenarios = rescue.report(&lab, context, |totals| verdict(*totals), work).await?;
         let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig").into_string();
         let file = &lab.file;
         let text = format!(

@@ -7,11 +7,12 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::Context;
+use super::collect::Rescue;
 use crate::error::{Failure, Kind};
 use crate::images::bundle::Stack;
 use crate::lab::site::{Bundles, Site, Supply};
 use crate::lab::up::{Options, up};
-use crate::lab::{gate, lock};
+use crate::lab::{gate, lock, plan};
 use crate::plan::event::{Progress, What};
 use crate::spec::Lab;
 
@@ -23,12 +24,15 @@ const STEP_LIMIT: Duration = Duration::from_mins(5);
 pub(super) struct Args {
     #[command(flatten)]
     making: Making,
+    #[command(flatten)]
+    rescue: Rescue,
 }
 
 /// How a lab is made; shared with `run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Making {
-    /// Replace the cluster if it was made differently or lost nodes; all that is in it is lost
+    /// Replace what can't be changed in place: the cluster, if it was made differently or lost nodes, with all
+    /// that is in it; the lab's objects, if fields differ that can't be changed
     #[arg(long)]
     recreate: bool,
     /// Fetch nothing: what is not here or in a bundle is refused, and nodes that ask others than the lab's
@@ -55,7 +59,8 @@ impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let lab = context.lab()?;
         let (making, made) = (self.making, &lab);
-        context.report(Some(&lab), |progress| async move { making.make(made, context, &progress).await }).await?;
+        let work = |progress| async move { making.make(made, context, &progress).await };
+        self.rescue.report(&lab, context, |()| Ok(()), work).await?;
         let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig").into_string();
         let text = format!("export KUBECONFIG={kubeconfig}");
         context.print(&Access { lab: lab.name, kubeconfig }, text)
@@ -66,6 +71,7 @@ impl Making {
     /// Builds what is missing and brings the lab up.
     pub(super) async fn make(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<(), Failure> {
         let site = Arc::new(Site::open(lab.clone(), &context.paths, context.access())?);
+        plan::check(&site, &context.cancel).await?;
         let supply = match (self.bundle.as_slice(), self.offline) {
             ([], true) => Supply::Here,
             ([], false) => Supply::Open,

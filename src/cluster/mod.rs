@@ -29,6 +29,9 @@ pub mod records;
 pub mod registry_container;
 pub mod services;
 
+/// How long the line to the API server may be still while an answer is awaited.
+const READ_LIMIT: Duration = Duration::from_secs(65);
+
 /// The label with the lab's name on every container and volume that istiolab makes itself.
 pub const LAB_LABEL: &str = "istiolab.dev/lab";
 /// The label on everything that istiolab made and may remove; its value is `true`.
@@ -451,6 +454,17 @@ pub async fn client(kubeconfig: &Utf8Path) -> Result<kube::Client, Error> {
     kube::Client::try_from(config).map_err(|source| unusable(kubeconfig, source))
 }
 
+/// As [`client`], but an answer that asks for patience comes back as it is, instead of being tried
+/// again in silence: for callers who try again themselves, and say why they wait.
+///
+/// # Errors
+/// [`Error::Kubeconfig`].
+pub async fn impatient_client(kubeconfig: &Utf8Path) -> Result<kube::Client, Error> {
+    let mut config = config(kubeconfig).await?;
+    config.default_retry = false;
+    kube::Client::try_from(config).map_err(|source| unusable(kubeconfig, source))
+}
+
 /// How to reach the cluster that the lab's kubeconfig names. Proxies of the environment are not
 /// used: the API server is on this machine.
 ///
@@ -463,6 +477,9 @@ pub async fn config(kubeconfig: &Utf8Path) -> Result<kube::Config, Error> {
     let config = kube::Config::from_custom_kubeconfig(file, &options).await;
     let mut config = config.map_err(|source| unusable(kubeconfig, source))?;
     config.proxy_url = None;
+    // The server itself gives up after a minute: where nothing comes for longer, the line is dead.
+    config.read_timeout = Some(READ_LIMIT);
+    config.reset_reader_on_write = true;
     Ok(config)
 }
 

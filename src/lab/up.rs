@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::sets::{self, Set};
 use super::site::{Site, Stock};
 use super::work::{Loaded, Work};
 use crate::error::Failure;
@@ -19,7 +20,8 @@ use crate::spec::Injection;
 /// How a lab is brought up.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Replaces a cluster that was made differently or lost nodes.
+    /// Replaces what can't be changed in place: a cluster that was made differently or lost nodes, and the
+    /// lab's objects.
     pub recreate: bool,
     /// Closes the nodes' ways to other registries than the lab's.
     pub offline: bool,
@@ -43,9 +45,7 @@ pub async fn up(
     let mut steps = Steps { work: &work, graph: Graph::new() };
     steps.images();
     steps.cluster();
-    steps.mesh();
-    steps.addons();
-    let applications = steps.applications();
+    let applications = steps.sets();
     steps.services(&applications);
     steps.synced(&applications);
     steps.graph.run(1, progress, cancel).await
@@ -103,58 +103,56 @@ impl Steps<'_> {
         let after = ["nodes/gate", "registry/push"];
         step!(self, "images", "nodes/images", "bringing images to the nodes", &after, pull());
         step!(self, phase, "cluster/ready", "waiting for nodes and DNS", &["cluster/create"], cluster_ready());
-        step!(self, phase, "namespaces", "making namespaces", &["cluster/create"], namespaces());
     }
 
-    fn mesh(&mut self) {
-        if !self.has_mesh() {
-            return;
+    /// Applies every set of the lab, and waits for what needs time. Returns the steps after which every
+    /// application is ready.
+    fn sets(&mut self) -> Vec<String> {
+        if self.has_mesh() {
+            step!(self, "mesh", "mesh/render", "rendering the mesh's objects", &[], render());
         }
-        let phase = "mesh";
-        step!(self, phase, "mesh/render", "rendering the mesh's objects", &[], render());
-        let after = ["mesh/render", "namespaces", "nodes/gate"];
-        step!(self, phase, "mesh/apply", "applying the mesh's objects", &after, apply_mesh());
-        step!(self, phase, "mesh/webhook", "waiting until the mesh injects", &["mesh/apply"], webhook());
-        let title = "applying gateways and the mesh's configuration";
-        step!(self, phase, "mesh/gateways", title, &["mesh/webhook"], apply_gateways());
-        step!(self, phase, "mesh/ready", "waiting until gateways are ready", &["mesh/gateways"], wait("mesh"));
-    }
-
-    fn addons(&mut self) {
-        for index in 0..self.work.site.addons.len() {
-            let name = self.work.site.addons[index].0.name.clone();
-            let (applied, apply, ready) =
-                (format!("add-on/{name}"), format!("add-on/{name}/apply"), format!("add-on/{name}/ready"));
-            let (after, title) = (["namespaces", "nodes/gate"], format!("applying {name}"));
-            step!(self, "add-ons", &apply, &title, &after, apply_addon(index));
-            step!(self, "add-ons", &ready, &format!("waiting for {name}"), &[apply.as_str()], wait(&applied));
-        }
-    }
-
-    /// Returns the steps after which every application is ready.
-    fn applications(&mut self) -> Vec<String> {
         let mut last = Vec::new();
-        for index in 0..self.work.site.applications.len() {
-            let application = &self.work.site.applications[index].0;
-            let name = application.name.clone();
-            // Without the webhook's answer, pods would come up without a proxy; without the mesh's
-            // definitions, its configuration would be refused.
-            let first = match (self.has_mesh(), application.injection) {
-                (true, Injection::Auto | Injection::Manual) => "mesh/webhook",
-                (true, Injection::None) => "mesh/apply",
-                (false, _) => "namespaces",
-            };
-            let (applied, apply, ready) = (
-                format!("application/{name}"),
-                format!("application/{name}/apply"),
-                format!("application/{name}/ready"),
-            );
-            let (after, title) = ([first, "nodes/gate"], format!("applying {name}"));
-            step!(self, "applications", &apply, &title, &after, apply_application(index));
-            step!(self, "applications", &ready, &format!("waiting for {name}"), &[apply.as_str()], wait(&applied));
-            last.push(ready);
+        for set in sets::all(&self.work.site) {
+            let (id, apply, phase) = (set.id(&self.work.site), set.step(&self.work.site), set.phase());
+            let title = set.title(&self.work.site);
+            step!(self, phase, &apply, &title, self.before(set), apply(set));
+            let after = [apply.as_str()];
+            match set {
+                Set::Namespaces => {}
+                Set::Mesh => {
+                    step!(self, phase, "mesh/webhook", "waiting until the mesh injects", &after, webhook());
+                }
+                Set::Gateways => {
+                    step!(self, phase, "mesh/ready", "waiting until gateways are ready", &after, wait(&id));
+                }
+                Set::Addon(_) | Set::Application(_) => {
+                    let name = id.split_once('/').map_or(id.as_str(), |(_, name)| name);
+                    let ready = format!("{id}/ready");
+                    step!(self, phase, &ready, &format!("waiting for {name}"), &after, wait(&id));
+                    if matches!(set, Set::Application(_)) {
+                        last.push(ready);
+                    }
+                }
+            }
         }
         last
+    }
+
+    /// What a set is applied after.
+    fn before(&self, set: Set) -> &'static [&'static str] {
+        match set {
+            Set::Namespaces => &["cluster/create"],
+            Set::Mesh => &["mesh/render", "namespaces", "nodes/gate"],
+            Set::Gateways => &["mesh/webhook"],
+            Set::Addon(_) => &["namespaces", "nodes/gate"],
+            // Without the webhook's answer, pods would come up without a proxy; without the mesh's
+            // definitions, its configuration would be refused.
+            Set::Application(index) => match (self.has_mesh(), self.work.site.applications[index].0.injection) {
+                (true, Injection::Auto | Injection::Manual) => &["mesh/webhook", "nodes/gate"],
+                (true, Injection::None) => &["mesh/apply", "nodes/gate"],
+                (false, _) => &["namespaces", "nodes/gate"],
+            },
+        }
     }
 
     /// Pods are ready before every kube-proxy knows them.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::gate::{self, Closed};
+use super::sets::Set;
 use super::site::{Bundles, Site, Stock, provider};
 use super::up::Options;
 use crate::apps;
@@ -19,13 +20,11 @@ use crate::images::digest::Digest;
 use crate::images::reference::Reference;
 use crate::images::{engine, registry};
 use crate::mesh;
-use crate::objects::{self, Api, Object, ObjectRef, SetName};
+use crate::objects::{self, Api, ObjectRef};
 use crate::plan::event::Outcome;
 use crate::plan::graph::Context;
 use crate::plan::journal::Journal;
 
-/// Where the mesh and the add-ons live.
-const SYSTEM: &str = mesh::NAMESPACE;
 /// The journal's entry with what each node holds, by the node's container id.
 const NODES: &str = "nodes";
 
@@ -175,7 +174,7 @@ impl Work {
         let ensured =
             cluster::fulfil(self.provider.as_ref(), claim, &self.wanted().await?, &context.progress, &context.cancel)
                 .await?;
-        let client = cluster::client(&self.provider.kubeconfig()).await?;
+        let client = cluster::impatient_client(&self.provider.kubeconfig()).await?;
         drop(self.api.set(Api::new(client)));
         Ok(match ensured {
             Ensured::Created => {
@@ -296,7 +295,8 @@ impl Work {
         )
         .await?;
         if let Some(registry) = self.registry.get() {
-            registry_container::advertise(api.client(), registry).await?;
+            let client = cluster::client(&self.provider.kubeconfig()).await?;
+            registry_container::advertise(&client, registry).await?;
         }
         Ok(Outcome::Unchanged)
     }
@@ -309,13 +309,6 @@ impl Work {
             context.progress.warn(format!("{silent}."));
         }
         Ok(Outcome::Unchanged)
-    }
-
-    pub(super) async fn namespaces(&self, context: Context) -> Result<Outcome, Failure> {
-        let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}});
-        let object = Object::new(object, "istiolab", 1)
-            .map_err(|problem| Failure::new(Kind::Unexpected, problem.to_string()))?;
-        self.apply(&context, "namespaces", &SetName::new("istiolab-namespaces", "default"), &[object]).await
     }
 
     pub(super) async fn render(&self, context: Context) -> Result<Outcome, Failure> {
@@ -335,20 +328,10 @@ impl Work {
         Ok(Outcome::Unchanged)
     }
 
-    pub(super) async fn apply_mesh(&self, context: Context) -> Result<Outcome, Failure> {
-        let Some(rendered) = self.mesh.get() else { return Ok(Outcome::Unchanged) };
-        self.apply(&context, "mesh", &SetName::new("istiolab-mesh", SYSTEM), &rendered.control_plane).await
-    }
-
     pub(super) async fn webhook(&self, context: Context) -> Result<Outcome, Failure> {
-        mesh::ready::webhook(self.api()?, self.options.limit, &context.progress, &context.cancel).await?;
+        let policy = objects::ready::Policy::of(&self.site.lab)?;
+        mesh::ready::webhook(self.api()?, policy, self.options.limit, &context.progress, &context.cancel).await?;
         Ok(Outcome::Unchanged)
-    }
-
-    pub(super) async fn apply_gateways(&self, context: Context) -> Result<Outcome, Failure> {
-        let Some(rendered) = self.mesh.get() else { return Ok(Outcome::Unchanged) };
-        let objects: Vec<Object> = rendered.gateways.iter().chain(&self.site.mesh_objects).cloned().collect();
-        self.apply(&context, "mesh", &SetName::new("istiolab-mesh-configuration", SYSTEM), &objects).await
     }
 
     pub(super) async fn synced(&self, context: Context) -> Result<Outcome, Failure> {
@@ -356,53 +339,38 @@ impl Work {
         Ok(Outcome::Unchanged)
     }
 
-    pub(super) async fn apply_addon(&self, context: Context, index: usize) -> Result<Outcome, Failure> {
-        let (addon, objects) = &self.site.addons[index];
-        self.apply(
-            &context,
-            &format!("add-on/{}", addon.name),
-            &SetName::new(format!("istiolab-{}", addon.name), SYSTEM),
-            objects,
-        )
-        .await
-    }
-
-    pub(super) async fn apply_application(&self, context: Context, index: usize) -> Result<Outcome, Failure> {
-        let (application, objects) = &self.site.applications[index];
-        let applied =
-            apps::deploy(self.api()?, application, objects, self.options.limit, &context.progress, &context.cancel)
-                .await?;
-        self.remember(&format!("application/{}", application.name), applied.objects());
-        Ok(outcome(&applied))
+    /// Applies a set of the lab.
+    pub(super) async fn apply(&self, context: Context, set: Set) -> Result<Outcome, Failure> {
+        let (api, site, limit) = (self.api()?, &self.site, self.options.limit);
+        let (progress, cancel) = (&context.progress, &context.cancel);
+        let (mut objects, mut converted) = (set.objects(site, self.mesh.get())?, Vec::new());
+        if let Set::Application(index) = set {
+            (objects, converted) =
+                apps::objects(api, &site.applications[index].0, &objects, limit, progress, cancel).await?;
+        }
+        let options = set.options(site, limit, self.options.recreate)?;
+        let applied = objects::apply(api, &set.name(site), &objects, &options, progress, cancel).await?;
+        let applied = applied.with_converted(converted, progress);
+        let mut known = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(set.id(site)).or_default().extend(applied.objects());
+        Ok(if applied.is_unchanged() { Outcome::Unchanged } else { Outcome::done(applied.to_string()) })
     }
 
     /// Waits until everything that was applied under `name` is ready.
     pub(super) async fn wait(&self, context: Context, name: &str) -> Result<Outcome, Failure> {
         let objects =
             self.applied.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default();
-        objects::ready::wait(self.api()?, &objects, self.options.limit, &context.progress, &context.cancel).await?;
+        let policy = objects::ready::Policy::of(&self.site.lab)?;
+        objects::ready::wait_with(
+            self.api()?,
+            &objects,
+            policy,
+            self.options.limit,
+            &context.progress,
+            &context.cancel,
+        )
+        .await?;
         Ok(Outcome::Unchanged)
-    }
-
-    async fn apply(
-        &self,
-        context: &Context,
-        name: &str,
-        set: &SetName,
-        objects: &[Object],
-    ) -> Result<Outcome, Failure> {
-        let options = objects::Options {
-            default_namespace: Some(SYSTEM.to_owned()),
-            deadline: self.options.limit,
-            ..objects::Options::default()
-        };
-        let applied = objects::apply(self.api()?, set, objects, &options, &context.progress, &context.cancel).await?;
-        self.remember(name, applied.objects());
-        Ok(outcome(&applied))
-    }
-
-    fn remember(&self, name: &str, objects: Vec<ObjectRef>) {
-        self.applied.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().extend(objects);
     }
 
     /// The images that nodes are to have, with their digests.
@@ -433,8 +401,4 @@ impl Work {
     fn api(&self) -> Result<&Api, Failure> {
         self.api.get().ok_or_else(|| Failure::new(Kind::Unexpected, "there is no client of the cluster yet"))
     }
-}
-
-fn outcome(applied: &objects::Applied) -> Outcome {
-    if applied.is_unchanged() { Outcome::Unchanged } else { Outcome::done(applied.to_string()) }
 }

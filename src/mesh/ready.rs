@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::NAMESPACE;
+use crate::objects::ready::Policy;
 use crate::objects::request::{Limit, told};
 use crate::objects::{self, Api, ObjectRef};
 use crate::plan::event::Progress;
@@ -30,6 +31,7 @@ const PROXY: &str = "istio-proxy";
 /// pod can't come up.
 pub async fn webhook(
     api: &Api,
+    policy: Policy,
     deadline: Duration,
     progress: &Progress,
     cancel: &CancellationToken,
@@ -43,7 +45,7 @@ pub async fn webhook(
     }];
     // Its troubles (no image, no room) are told while it starts; its word that it is ready counts
     // for nothing, for that comes before its webhook serves.
-    objects::ready::wait(api, &istiod, deadline, progress, cancel).await?;
+    objects::ready::wait_with(api, &istiod, policy, deadline, progress, cancel).await?;
     injects(api, &limit).await
 }
 

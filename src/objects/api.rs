@@ -7,8 +7,13 @@ use kube::api::{Api as KubeApi, ApiResource, DynamicObject, GroupVersionKind, Pa
 use kube::discovery::{Discovery, Scope};
 use tokio::sync::RwLock;
 
+use super::convert::Target;
 use super::error::Error;
 use super::object::ObjectRef;
+use super::request::Limit;
+
+/// What is being done when discovery fails.
+const DISCOVERING: &str = "asking which kinds the cluster serves";
 
 /// A kind as the API server serves it.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +84,15 @@ impl Api {
             .map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced }))
     }
 
+    /// What the cluster serves, for converting objects to it.
+    ///
+    /// # Errors
+    /// [`Error::Api`] if discovery fails.
+    pub async fn target(&self) -> Result<Target, Error> {
+        let (discovery, _) = self.discovery().await?;
+        Ok(Target::Cluster(discovery))
+    }
+
     /// Whether an object is a definition whose kind is known to be served: then nothing is left to
     /// be waited for, and the definition, which may be large, need not be read.
     pub(super) async fn serves_definition(&self, object: &ObjectRef) -> bool {
@@ -101,18 +115,37 @@ impl Api {
         Ok((self.refresh().await?, true))
     }
 
+    /// Asks discovery, unless its answer is known, again and again while the server can't answer:
+    /// whatever asks for a kind afterwards does so without a deadline of its own.
+    pub(super) async fn discover(&self, limit: &Limit<'_>) -> Result<(), Error> {
+        if self.discovery.read().await.is_none() {
+            self.rediscover(limit).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks discovery again, and again while the server can't answer.
+    pub(super) async fn rediscover(&self, limit: &Limit<'_>) -> Result<Arc<Discovery>, Error> {
+        let answer = limit.tried(|| DISCOVERING.to_owned(), || self.ask()).await?;
+        answer.map_err(|source| api_error(DISCOVERING, source))
+    }
+
     /// Asks discovery again.
     pub(super) async fn refresh(&self) -> Result<Arc<Discovery>, Error> {
+        self.ask().await.map_err(|source| api_error(DISCOVERING, source))
+    }
+
+    async fn ask(&self) -> Result<Arc<Discovery>, kube::Error> {
         // Holding the lock while asking makes those who come at the same time wait instead of asking too.
         let mut cache = self.discovery.write().await;
         let new = match Discovery::new(self.client.clone()).run_aggregated().await {
             Ok(new) => new,
             // Servers before 1.26 answer group by group only.
-            Err(kube::Error::Api(_) | kube::Error::SerdeError(_)) => Discovery::new(self.client.clone())
-                .run()
-                .await
-                .map_err(|source| api_error("asking which kinds the cluster serves", source))?,
-            Err(source) => return Err(api_error("asking which kinds the cluster serves", source)),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 406) => {
+                Discovery::new(self.client.clone()).run().await?
+            }
+            Err(kube::Error::SerdeError(_)) => Discovery::new(self.client.clone()).run().await?,
+            Err(error) => return Err(error),
         };
         let new = Arc::new(new);
         *cache = Some(Arc::clone(&new));

@@ -1,29 +1,25 @@
-//! Applying a set of objects: in phases, side by side within a phase, and only what differs.
+//! Applying a set of objects: in the order of its graph, and only what differs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use futures::{StreamExt as _, stream};
-use kube::api::{Patch, PatchParams};
 use tokio_util::sync::CancellationToken;
 
-use super::FIELD_MANAGER;
-use super::api::{self, Api};
-use super::conflict;
-use super::definitions;
+use super::api::Api;
+use super::convert::Conversion;
 use super::delete::{self, Doomed};
 use super::drift;
 use super::error::Error;
-use super::inventory::{self, Identity, Live};
+use super::execute::execute;
+use super::graph::Graph;
+use super::inventory::{self, Identity, Live, Wanted};
 use super::object::{Object, ObjectRef};
-use super::order::Phase;
-use super::plan::{self, Member};
-use super::request::{Limit, told};
-use super::set::{self, APPLIED_HASH, Extent, PART_OF, SetName};
+use super::ready::Policy;
+use super::request::Limit;
+use super::resolve::{self, Definitions, Kinds, Member, Place};
+use super::send::Sender;
+use super::set::{self, Extent, SetName};
 use crate::plan::event::Progress;
-
-/// How many objects of a phase are applied at once.
-const CONCURRENCY: usize = 16;
 
 /// What to do about fields that others manage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,46 +43,80 @@ pub struct Options {
     pub prune: bool,
     /// What to do about fields that others manage.
     pub conflicts: Conflicts,
+    /// Whether members of the set with a field that can't be changed are deleted and made anew.
+    pub recreate: bool,
+    /// How the objects are judged that others wait for.
+    pub readiness: Policy,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { default_namespace: None, deadline: Duration::from_mins(2), prune: true, conflicts: Conflicts::default() }
+        let (deadline, conflicts) = (Duration::from_mins(2), Conflicts::default());
+        let readiness = Policy::default();
+        Self { default_namespace: None, deadline, prune: true, conflicts, recreate: false, readiness }
     }
 }
 
-/// What applying a set did. Together with `unchanged`, the first two name every object.
+/// What applying a set did. Together, all but the last name every object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Objects that were not there.
     pub created: Vec<ObjectRef>,
     /// Objects that are different now.
     pub changed: Vec<ObjectRef>,
+    /// Objects that were deleted and made anew.
+    pub replaced: Vec<ObjectRef>,
     /// Objects that were as they should be.
     pub unchanged: Vec<ObjectRef>,
     /// Members of the set that were deleted because they left it.
     pub pruned: Vec<ObjectRef>,
+    /// What was done to objects whose version the cluster does not serve.
+    pub converted: Vec<Conversion>,
 }
 
 impl Applied {
     /// Every object that was applied, changed or not: what to wait for.
     #[must_use]
     pub fn objects(&self) -> Vec<ObjectRef> {
-        self.created.iter().chain(&self.changed).chain(&self.unchanged).cloned().collect()
+        self.created.iter().chain(&self.changed).chain(&self.replaced).chain(&self.unchanged).cloned().collect()
     }
 
     /// Whether nothing was done.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
-        self.created.is_empty() && self.changed.is_empty() && self.pruned.is_empty()
+        [&self.created, &self.changed, &self.replaced, &self.pruned].iter().all(|some| some.is_empty())
+    }
+
+    /// Adds, and tells, what was done to objects before they were applied.
+    #[must_use]
+    pub fn with_converted(mut self, conversions: Vec<Conversion>, progress: &Progress) -> Self {
+        for mut conversion in conversions {
+            let named = |list: &[ObjectRef]| {
+                let same = |object: &&ObjectRef| {
+                    (&object.api_version, &object.kind, &object.name)
+                        == (&conversion.object.api_version, &conversion.object.kind, &conversion.object.name)
+                };
+                list.iter().find(same).cloned()
+            };
+            let written = named(&self.created).or_else(|| named(&self.changed)).or_else(|| named(&self.replaced));
+            let is_new = written.is_some();
+            if let Some(object) = written.or_else(|| named(&self.unchanged)) {
+                conversion.object = object;
+            }
+            conversion.tell(is_new, progress);
+            self.converted.push(conversion);
+        }
+        self
     }
 
     /// Adds what applying another set did.
     pub fn extend(&mut self, other: Self) {
         self.created.extend(other.created);
         self.changed.extend(other.changed);
+        self.replaced.extend(other.replaced);
         self.unchanged.extend(other.unchanged);
         self.pruned.extend(other.pruned);
+        self.converted.extend(other.converted);
     }
 }
 
@@ -96,6 +126,7 @@ impl std::fmt::Display for Applied {
         let parts = [
             (self.created.len(), "created"),
             (self.changed.len(), "changed"),
+            (self.replaced.len(), "replaced"),
             (self.pruned.len(), "pruned"),
             (self.unchanged.len(), "unchanged"),
         ];
@@ -107,10 +138,20 @@ impl std::fmt::Display for Applied {
 
 /// What is to be done with an object.
 #[derive(Clone, Debug)]
-enum Action {
+pub(super) enum Action {
     Create,
     Change(Box<Live>),
     Keep,
+}
+
+impl Action {
+    /// What is there of the object's name and is to be changed.
+    pub(super) fn live(&self) -> Option<&Live> {
+        match self {
+            Self::Change(live) => Some(live),
+            Self::Create | Self::Keep => None,
+        }
+    }
 }
 
 /// Applies `objects` as the set `set`. Objects that are as they were applied before are left
@@ -119,8 +160,9 @@ enum Action {
 ///
 /// # Errors
 /// Before anything is written: objects that are there twice, custom resources without definition,
-/// versions that are not served, objects of other sets. Then what the API server refuses, conflicts
-/// with other field managers, and the deadline; all errors of one phase at once.
+/// versions that are not served, objects that wait for each other, objects of other sets. Then what
+/// the API server refuses, fields that can't be changed, conflicts with other field managers, and the
+/// deadline; an object that fails stops those that need it, and all errors are told at once.
 pub async fn apply(
     api: &Api,
     set: &SetName,
@@ -130,18 +172,25 @@ pub async fn apply(
     cancel: &CancellationToken,
 ) -> Result<Applied, Error> {
     let limit = Limit::new(options.deadline, progress, cancel);
-    let members = plan::resolve(api, objects, options.default_namespace.as_deref()).await?;
+    api.discover(&limit).await?;
+    let kinds = Kinds { place: Place::Cluster(api), expected: &Definitions::default(), any: false };
+    let members = resolve::resolve(kinds, objects, options.default_namespace.as_deref()).await?;
+    let graph = Graph::of(&members)?;
     let id = set.id();
-    let parent = set::read(api, set, &limit).await?;
-    let live = inventory::list(
-        api,
-        members.iter().filter(|member| member.listable).map(|member| &member.served),
-        None,
-        &limit,
-    )
-    .await?;
-    let actions = members.iter().map(|member| action(member, &live, &id)).collect::<Result<Vec<_>, _>>()?;
-    let mut applied = Applied::default();
+    let State { parent, live } = State::read(api, set, &members, &limit).await?;
+    let (mut actions, mut errors) = (Vec::with_capacity(members.len()), Vec::new());
+    for member in &members {
+        action(member, &live, &id).map_or_else(|error| errors.push(error), |action| actions.push(action));
+    }
+    if let Some(error) = Error::from_many(errors) {
+        return Err(error);
+    }
+    for (member, action) in members.iter().zip(&actions) {
+        if let Some(conversion) = &member.converted {
+            conversion.tell(!matches!(action, Action::Keep), progress);
+        }
+    }
+    let converted = members.iter().filter_map(|member| member.converted.clone()).collect();
     let wanted = Extent::of(members.iter().map(|member| &member.reference));
     let before = parent.clone().unwrap_or_default();
     let left = if options.prune { departed(api, &members, &live, &before, set, &limit).await? } else { Vec::new() };
@@ -150,21 +199,10 @@ pub async fn apply(
         // Before the members, so that a run that is cut off leaves none that the parent does not know of.
         set::write(api, set, &during, &limit).await?;
     }
-    let sender = Sender { api, id: &id, conflicts: options.conflicts, limit: &limit };
-    let work: Vec<_> = members.iter().zip(actions).collect();
-    applied.extend(sender.phase(Phase::Namespaces, &work).await?);
-    // Definitions take the server a while; what does not need them need not wait for them.
-    let (definitions, others) = futures::join!(sender.phase(Phase::Definitions, &work), async {
-        let mut applied = sender.phase(Phase::Configuration, &work).await?;
-        applied.extend(sender.phase(Phase::Services, &work).await?);
-        Ok::<_, Error>(applied)
-    });
-    applied.extend(definitions?);
-    applied.extend(others?);
-    applied.extend(sender.phase(Phase::Workloads, &work).await?);
-    applied.extend(sender.phase(Phase::Webhooks, &work).await?);
-    definitions::served(api, members.iter().filter(|member| member.phase == Phase::Definitions), &limit).await?;
-    applied.extend(sender.phase(Phase::Resources, &work).await?);
+    let (conflicts, recreate) = (options.conflicts, options.recreate);
+    let sender = Sender { api, id: &id, conflicts, recreate, limit: &limit };
+    let mut applied = execute(&sender, &options.readiness, &members, actions, &graph).await?;
+    applied.converted = converted;
     if !left.is_empty() {
         progress.status(format!("pruning {} objects", left.len()));
         applied.pruned = delete::remove(api, left, Some(&id), &limit).await?;
@@ -176,7 +214,25 @@ pub async fn apply(
     Ok(applied)
 }
 
-fn action(member: &Member, live: &HashMap<Identity, Live>, id: &str) -> Result<Action, Error> {
+/// What the cluster has of a set.
+pub(super) struct State {
+    /// Where the set's members are; `None` if the set is not there.
+    pub(super) parent: Option<Extent>,
+    /// Its members, and what has the name of one of its objects, of the kinds of its objects.
+    pub(super) live: HashMap<Identity, Live>,
+}
+
+impl State {
+    pub(super) async fn read(api: &Api, set: &SetName, members: &[Member], limit: &Limit<'_>) -> Result<Self, Error> {
+        let parent = set::read(api, set, limit).await?;
+        let kinds = members.iter().filter(|member| member.listable).map(|member| &member.served);
+        let names = members.iter().map(|member| &member.identity).collect();
+        let live = inventory::list(api, kinds, Wanted::MembersAnd(&set.id(), &names), limit).await?;
+        Ok(Self { parent, live })
+    }
+}
+
+pub(super) fn action(member: &Member, live: &HashMap<Identity, Live>, id: &str) -> Result<Action, Error> {
     let Some(live) = live.get(&member.identity) else { return Ok(Action::Create) };
     if let Some(owner) = live.set.as_ref().filter(|owner| *owner != id) {
         return Err(Error::Owned {
@@ -192,7 +248,7 @@ fn action(member: &Member, live: &HashMap<Identity, Live>, id: &str) -> Result<A
 }
 
 /// Members of the set that are not wanted any more.
-async fn departed(
+pub(super) async fn departed(
     api: &Api,
     members: &[Member],
     live: &HashMap<Identity, Live>,
@@ -210,109 +266,12 @@ async fn departed(
             more.extend(api.recommended(&kind.group, &kind.kind).await?);
         }
     }
-    let others = inventory::list(api, &more, Some(&id), limit).await?;
+    let others = inventory::list(api, &more, Wanted::Members(&id), limit).await?;
+    let wanted: HashSet<_> = members.iter().map(|member| &member.identity).collect();
     let doomed = live.iter().chain(&others).filter(|(identity, live)| {
         live.set.as_deref() == Some(id.as_str())
             && live.reference.namespace.as_ref().is_none_or(|namespace| before.namespaces.contains(namespace))
-            && !members.iter().any(|member| member.identity == **identity)
+            && !wanted.contains(identity)
     });
     Ok(doomed.map(|(_, live)| Doomed::from(live)).collect())
-}
-
-/// Sends objects.
-struct Sender<'a> {
-    api: &'a Api,
-    id: &'a str,
-    conflicts: Conflicts,
-    limit: &'a Limit<'a>,
-}
-
-impl Sender<'_> {
-    /// Sends the objects of a phase, side by side. One that fails does not keep the others back.
-    async fn phase(&self, phase: Phase, work: &[(&Member, Action)]) -> Result<Applied, Error> {
-        let mut applied = Applied::default();
-        let mut sends = Vec::new();
-        for (member, action) in work.iter().filter(|(member, _)| member.phase == phase) {
-            match action {
-                Action::Keep => applied.unchanged.push(member.reference.clone()),
-                action => sends.push(async move { (*member, action, self.send(member, action).await) }),
-            }
-        }
-        let total = sends.len();
-        let mut results = stream::iter(sends).buffer_unordered(CONCURRENCY);
-        let mut errors = Vec::new();
-        let mut done = 0;
-        while let Some((member, action, result)) = results.next().await {
-            done += 1;
-            self.limit.progress.status(format!("{phase} {done}/{total}"));
-            match (result, action) {
-                (Err(error), _) => errors.push(error),
-                (Ok(_), Action::Create) => applied.created.push(member.reference.clone()),
-                (Ok(version), Action::Change(live)) if version != live.resource_version => {
-                    applied.changed.push(member.reference.clone());
-                }
-                (Ok(_), _) => applied.unchanged.push(member.reference.clone()),
-            }
-        }
-        Error::from_many(errors).map_or(Ok(applied), Err)
-    }
-
-    /// Sends one object. Gives back its new resource version.
-    async fn send(&self, member: &Member, action: &Action) -> Result<String, Error> {
-        // Of what was there before, only what is in the set already stays in it.
-        let (mut into_set, mut made_by_us) = (true, false);
-        if let Action::Change(live) = action {
-            made_by_us = live.set.is_some();
-            into_set = made_by_us || live.terminating;
-            if live.terminating {
-                delete::gone(self.api, &[Doomed::from(live.as_ref())], None, self.limit).await?;
-            }
-        }
-        let mut document = member.document.clone();
-        plan::with_metadata(&mut document, "annotations", APPLIED_HASH, &member.hash);
-        if into_set {
-            plan::with_metadata(&mut document, "labels", PART_OF, self.id);
-        }
-        let requests = self.api.requests(&member.served, member.reference.namespace.as_deref());
-        let doing = || format!("applying {}", member.reference);
-        let mut params = PatchParams::apply(FIELD_MANAGER);
-        params.force = self.conflicts == Conflicts::Take;
-        loop {
-            let patch = Patch::Apply(&document);
-            let send = || requests.patch_metadata(&member.reference.name, &params, &patch);
-            let error = match self.limit.tried(doing, send).await? {
-                Ok(object) => return Ok(object.metadata.resource_version.unwrap_or_default()),
-                Err(error) => error,
-            };
-            let kube::Error::Api(status) = &error else { return Err(api::api_error(doing(), error)) };
-            let clashes = conflict::clashes(status);
-            if clashes.is_empty() {
-                return Err(refused(member, &error));
-            }
-            let all = clashes.len();
-            let rest = conflict::hand_over(&mut document, clashes);
-            let ours_again = made_by_us && !params.force && rest.iter().all(|clash| !clash.declared);
-            if !rest.is_empty() && ours_again {
-                let taken: Vec<_> = rest.iter().map(ToString::to_string).collect();
-                self.limit.progress.detail(format!("{}: taking back: {}", member.reference, taken.join(", ")));
-                params.force = true;
-            } else if rest.len() == all {
-                return Err(Error::Conflict {
-                    object: member.reference.clone().into(),
-                    origin: member.origin.clone(),
-                    clashes: rest,
-                });
-            }
-        }
-    }
-}
-
-fn refused(member: &Member, error: &kube::Error) -> Error {
-    Error::Refused { object: member.reference.clone().into(), origin: member.origin.clone(), message: told(error) }
-}
-
-impl From<&Live> for Doomed {
-    fn from(live: &Live) -> Self {
-        Self { reference: live.reference.clone(), served: live.served.clone(), uid: live.uid.clone() }
-    }
 }

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::Status;
 use serde_json::Value;
+
+/// As whom the horizontal autoscaler, one of its controllers, writes.
+const SCALER: &str = "kube-controller-manager";
 
 /// A field that another manager owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,38 +18,49 @@ pub struct Clash {
     pub field: String,
     /// Whether the other declares the field too (server-side apply), rather than having set it once.
     pub declared: bool,
+    /// When the other wrote last, as `2026-11-21T16:02:11Z`, where the object tells.
+    pub since: Option<String>,
 }
 
 impl fmt::Display for Clash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is managed by `{}`", self.field, self.manager)
+        write!(f, "`{}` is managed by `{}`", self.field, self.manager)?;
+        self.since.as_ref().map_or(Ok(()), |since| write!(f, " since {since}"))
     }
 }
 
 /// The clashes that an answer lists. The server writes them as
 /// `conflict with "manager" using apps/v1` where the manager updated, without `using` where it applied.
-pub(super) fn clashes(status: &Status) -> Vec<Clash> {
+/// `entries` is what the object says of its managers.
+pub(super) fn clashes(status: &Status, entries: &[ManagedFieldsEntry]) -> Vec<Clash> {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     causes
         .filter(|cause| cause.reason == "FieldManagerConflict")
-        .map(|cause| Clash {
-            manager: cause.message.split('"').nth(1).unwrap_or("unknown").to_owned(),
-            field: cause.field.clone(),
-            declared: !cause.message.contains(" using "),
+        .map(|cause| {
+            let manager = cause.message.split('"').nth(1).unwrap_or("unknown").to_owned();
+            let declared = !cause.message.contains(" using ");
+            let entry = entries.iter().find(|entry| {
+                entry.manager.as_ref() == Some(&manager)
+                    && (entry.operation.as_deref() == Some("Apply")) == declared
+                    && entry.subresource.as_deref().unwrap_or_default().is_empty()
+            });
+            let since = entry.and_then(|entry| entry.time.as_ref()).map(|time| time.0.to_string());
+            Clash { field: cause.field.clone(), manager, declared, since }
         })
         .collect()
 }
 
 /// Whether a field is meant to be handed over once its controller runs: what a webhook's own server
-/// writes into its configuration, and the number of replicas under a scaler.
-pub(super) fn is_handed_over(kind: &str, field: &str) -> bool {
+/// writes into its configuration, and the number of replicas under a scaler. Who scales by hand has no
+/// such right: the lab file says how many there are.
+pub(super) fn is_handed_over(kind: &str, field: &str, manager: &str) -> bool {
     match kind {
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => {
             field.starts_with(".webhooks[") && (field.ends_with(".failurePolicy") || field.ends_with(".caBundle"))
         }
         "CustomResourceDefinition" => field.ends_with(".webhook.clientConfig.caBundle"),
         "APIService" => field == ".spec.caBundle",
-        "Deployment" | "StatefulSet" | "ReplicaSet" => field == ".spec.replicas",
+        "Deployment" | "StatefulSet" | "ReplicaSet" => field == ".spec.replicas" && manager == SCALER,
         _ => false,
     }
 }
@@ -56,7 +71,7 @@ pub(super) fn hand_over(document: &mut Value, clashes: Vec<Clash>) -> Vec<Clash>
     let kind = document["kind"].as_str().unwrap_or_default().to_owned();
     clashes
         .into_iter()
-        .filter(|clash| !(is_handed_over(&kind, &clash.field) && remove(document, &clash.field)))
+        .filter(|clash| !(is_handed_over(&kind, &clash.field, &clash.manager) && remove(document, &clash.field)))
         .collect()
 }
 
@@ -100,8 +115,14 @@ mod tests {
         ];
         let status: Status =
             serde_json::from_value(json!({"code": 409, "details": {"causes": causes}})).expect("a status");
-        let found = clashes(&status);
-        assert_eq!(found[0].to_string(), "`.spec.replicas` is managed by `kubectl-edit`");
+        let managed = json!([
+            {"manager": "kubectl-edit", "operation": "Update", "subresource": "status", "time": "2026-01-01T00:00:00Z"},
+            {"manager": "kubectl-edit", "operation": "Update", "time": "2026-02-03T04:05:06Z"},
+        ]);
+        let managed: Vec<ManagedFieldsEntry> = serde_json::from_value(managed).expect("entries");
+        let found = clashes(&status, &managed);
+        assert_eq!(found[0].to_string(), "`.spec.replicas` is managed by `kubectl-edit` since 2026-02-03T04:05:06Z");
+        assert_eq!(found[1].to_string(), "`.data.a` is managed by `argocd`");
         assert_eq!(found.iter().map(|clash| clash.declared).collect::<Vec<_>>(), [false, true]);
     }
 
@@ -111,7 +132,7 @@ mod tests {
             "kind": "ValidatingWebhookConfiguration",
             "webhooks": [{"name": "a.b.c", "failurePolicy": "Ignore", "clientConfig": {"caBundle": "", "url": "u"}}],
         });
-        let clash = |field: &str| Clash { manager: "pilot".into(), field: field.into(), declared: false };
+        let clash = |field: &str| Clash { manager: "pilot".into(), field: field.into(), declared: false, since: None };
         let left = hand_over(
             &mut document,
             vec![
@@ -121,6 +142,8 @@ mod tests {
             ],
         );
         assert_eq!(left, [clash(".webhooks[name=\"a.b.c\"].rules")]);
+        assert!(is_handed_over("Deployment", ".spec.replicas", SCALER));
+        assert!(!is_handed_over("Deployment", ".spec.replicas", "kubectl"));
         assert_eq!(document["webhooks"][0], json!({"name": "a.b.c", "clientConfig": {"url": "u"}}));
     }
 }

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{DeleteParams, DynamicObject, PartialObjectMeta, Preconditions};
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Api, Served, api_error};
 use super::error::Error;
-use super::inventory;
+use super::inventory::{self, Live, Wanted};
 use super::object::ObjectRef;
 use super::order::Phase;
 use super::request::Limit;
 use super::set::{self, PART_OF, SetName};
+use super::staying::{self, Staying};
+use super::watch::watch;
 use crate::plan::event::Progress;
 
 /// How many objects are deleted at once.
@@ -34,13 +36,27 @@ pub(super) struct Doomed {
     pub(super) reference: ObjectRef,
     pub(super) served: Served,
     pub(super) uid: String,
+    /// It is going already.
+    terminating: bool,
+}
+
+impl From<&Live> for Doomed {
+    fn from(live: &Live) -> Self {
+        Self {
+            reference: live.reference.clone(),
+            served: live.served.clone(),
+            uid: live.uid.clone(),
+            terminating: live.terminating,
+        }
+    }
 }
 
 /// Deletes the members of a set, in the reverse order of applying, then the set itself. Members are
 /// known by their label; nothing else is touched. A set that is not there is no error.
 ///
 /// # Errors
-/// [`Error::Staying`] with the finalizers of what does not go away within `deadline`.
+/// [`Error::Staying`] with what holds those that do not go away within `deadline`;
+/// [`Error::Tooling`] and [`Error::NoParent`] if the set is not ours.
 pub async fn delete_set(
     api: &Api,
     set: &SetName,
@@ -49,6 +65,7 @@ pub async fn delete_set(
     cancel: &CancellationToken,
 ) -> Result<Deleted, Error> {
     let limit = Limit::new(deadline, progress, cancel);
+    api.discover(&limit).await?;
     let Some(extent) = set::read(api, set, &limit).await? else { return Ok(Deleted::default()) };
     let id = set.id();
     let mut kinds = Vec::new();
@@ -56,7 +73,7 @@ pub async fn delete_set(
         // A kind that is not served any more has no objects.
         kinds.extend(api.recommended(&kind.group, &kind.kind).await?);
     }
-    let members = inventory::list(api, &kinds, Some(&id), &limit).await?;
+    let members = inventory::list(api, &kinds, Wanted::Members(&id), &limit).await?;
     let doomed = members
         .values()
         .filter(|live| live.reference.namespace.as_ref().is_none_or(|namespace| extent.namespaces.contains(namespace)))
@@ -83,13 +100,18 @@ pub(super) async fn remove(
     let mut deleted = Vec::new();
     for (phase, mut objects) in phases.into_iter().rev() {
         objects.sort_by(|a, b| a.reference.cmp(&b.reference));
-        limit.progress.status(format!("deleting {phase}, {} of {total} objects gone", deleted.len()));
         // Futures by a loop: from a closure over borrowed items the compiler can't tell that they are `Send`.
         let mut requests = Vec::with_capacity(objects.len());
-        for object in &objects {
+        for object in objects.iter().filter(|object| !object.terminating) {
             requests.push(delete(api, object, limit).boxed());
         }
-        stream::iter(requests).buffer_unordered(CONCURRENCY).try_collect::<()>().await?;
+        let mut asked = deleted.len() + objects.len() - requests.len();
+        let mut answers = stream::iter(requests).buffer_unordered(CONCURRENCY);
+        while answers.try_next().await?.is_some() {
+            asked += 1;
+            limit.progress.status(format!("deleting {phase}, {asked} of {total} objects"));
+        }
+        drop(answers);
         gone(api, &objects, id, limit).await?;
         deleted.extend(objects.into_iter().map(|object| object.reference));
     }
@@ -102,132 +124,166 @@ async fn delete(api: &Api, object: &Doomed, limit: &Limit<'_>) -> Result<(), Err
     let params = DeleteParams::background()
         .preconditions(Preconditions { uid: Some(object.uid.clone()), resource_version: None });
     let doing = || format!("deleting {}", object.reference);
-    match limit.tried(doing, || requests.delete(&object.reference.name, &params)).await? {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        Err(source) => Err(api_error(doing(), source)),
+    let request = || async {
+        match requests.delete(&object.reference.name, &params).await {
+            // Also where the path is gone, with the definition of the kind.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            answer => answer.map(drop),
+        }
+    };
+    match limit.tried(doing, request).await? {
+        // Another object of that name, or one that is going already.
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
+        answer => answer.map_err(|source| api_error(doing(), source)),
     }
-}
-
-/// What is known of an object that is still there.
-#[derive(Debug)]
-struct Staying {
-    reference: ObjectRef,
-    finalizers: Vec<String>,
 }
 
 /// Waits by watches until objects are gone; `id` narrows the watches to members of a set.
 pub(super) async fn gone(api: &Api, objects: &[Doomed], id: Option<&str>, limit: &Limit<'_>) -> Result<(), Error> {
-    let mut staying: HashMap<String, Staying> = objects
-        .iter()
-        .map(|object| (object.uid.clone(), Staying { reference: object.reference.clone(), finalizers: Vec::new() }))
-        .collect();
-    let mut kinds: BTreeMap<String, Vec<&Doomed>> = BTreeMap::new();
-    for object in objects {
-        kinds
-            .entry(object.served.resource.plural.clone() + "." + &object.served.resource.group)
-            .or_default()
-            .push(object);
-    }
-    let mut streams = Vec::new();
-    for (kind, objects) in kinds {
-        let mut config = watcher::Config::default();
-        let first = objects[0];
-        let mut namespace = None;
-        if let [only] = objects.as_slice() {
-            config = config.fields(&format!("metadata.name={}", only.reference.name));
-            namespace = only.reference.namespace.as_deref();
-        } else if let Some(id) = id {
-            config = config.labels(&format!("{PART_OF}={id}"));
-        }
-        let requests = api.metadata(&first.served, namespace);
-        let uids: Vec<_> = objects.iter().map(|object| object.uid.clone()).collect();
-        let events = watcher::watcher(requests, config).default_backoff();
-        streams.push(events.map(move |event| (kind.clone(), uids.clone(), event)).boxed());
-    }
-    let mut events = stream::select_all(streams);
-    let mut listed: HashMap<String, Vec<String>> = HashMap::new();
+    let mut leaving = Leaving::new(api, objects, id);
     let end = tokio::time::sleep(limit.left());
     tokio::pin!(end);
-    while !staying.is_empty() {
-        let (kind, uids, event) = tokio::select! {
+    let mut said = String::new();
+    while !leaving.staying.is_empty() {
+        let event = tokio::select! {
             () = limit.cancel.cancelled() => return Err(Error::Cancelled),
-            () = &mut end => return Err(stayed(api, staying, limit).await),
-            event = events.next() => match event {
-                Some(event) => event,
-                None => return Err(stayed(api, staying, limit).await),
-            },
+            () = &mut end => None,
+            event = leaving.events.next() => event,
         };
-        match event {
-            Ok(Event::Init) => {
-                listed.insert(kind, Vec::new());
-            }
-            Ok(Event::InitApply(object)) => {
-                listed.entry(kind).or_default().push(seen(&mut staying, object));
-            }
-            Ok(Event::Apply(object)) => {
-                seen(&mut staying, object);
-            }
-            Ok(Event::InitDone) => {
-                let there = listed.remove(&kind).unwrap_or_default();
-                for uid in uids.iter().filter(|uid| !there.contains(uid)) {
-                    staying.remove(uid);
-                }
-            }
-            Ok(Event::Delete(object)) => {
-                staying.remove(&object.metadata.uid.unwrap_or_default());
-            }
-            // The kind itself is gone: its definition was deleted, and its objects with it.
-            Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 404 => {
-                for uid in &uids {
-                    staying.remove(uid);
-                }
-            }
-            Err(error) => limit.progress.detail(format!("watching {kind}: {error}")),
-        }
-        if let Some(object) = staying.values().next() {
-            limit.progress.status(format!("waiting until {} is gone", object.reference));
+        let Some((kind, event)) = event else {
+            let Leaving { staying, .. } = leaving;
+            let staying = staying::reasons(api, staying.into_values().collect()).await;
+            return Err(Error::Staying { staying, elapsed: limit.begin.elapsed(), limit: limit.within });
+        };
+        leaving.take(kind, event, limit).await?;
+        let state = leaving.state();
+        if state != said {
+            limit.progress.status(state.clone());
+            said = state;
         }
     }
     Ok(())
 }
 
-fn seen(staying: &mut HashMap<String, Staying>, object: PartialObjectMeta<DynamicObject>) -> String {
-    let uid = object.metadata.uid.unwrap_or_default();
-    if let Some(known) = staying.get_mut(&uid) {
-        known.finalizers = object.metadata.finalizers.unwrap_or_default();
-    }
-    uid
+/// Objects of one kind that are to be gone.
+struct Kind {
+    served: Served,
+    uids: Vec<String>,
+    /// Those of them that were listed since the watch was begun anew.
+    listed: Vec<String>,
 }
 
-async fn stayed(api: &Api, staying: HashMap<String, Staying>, limit: &Limit<'_>) -> Error {
-    let mut reasons = Vec::new();
-    for object in staying.into_values() {
-        let reason = if object.reference.kind == "Namespace" && object.reference.group().is_empty() {
-            namespace_remains(api, &object.reference.name).await
-        } else {
-            None
+type Events = SelectAll<BoxStream<'static, (usize, watcher::Result<Event<PartialObjectMeta<DynamicObject>>>)>>;
+
+/// What is not gone yet.
+struct Leaving<'a> {
+    api: &'a Api,
+    kinds: Vec<Kind>,
+    /// By the identifier.
+    staying: HashMap<String, Staying>,
+    events: Events,
+}
+
+impl<'a> Leaving<'a> {
+    fn new(api: &'a Api, objects: &[Doomed], id: Option<&str>) -> Self {
+        let mut groups: BTreeMap<String, Vec<&Doomed>> = BTreeMap::new();
+        for object in objects {
+            let resource = &object.served.resource;
+            groups.entry(format!("{}.{}", resource.plural, resource.group)).or_default().push(object);
+        }
+        let mut leaving = Self { api, kinds: Vec::new(), staying: HashMap::new(), events: SelectAll::new() };
+        for (index, objects) in groups.into_values().enumerate() {
+            let mut config = watcher::Config::default();
+            let (served, mut namespace) = (objects[0].served.clone(), None);
+            if let [only] = objects.as_slice() {
+                config = config.fields(&format!("metadata.name={}", only.reference.name));
+                namespace = only.reference.namespace.as_deref();
+            } else if let Some(id) = id {
+                config = config.labels(&format!("{PART_OF}={id}"));
+            }
+            let events = watch(api.metadata(&served, namespace), config);
+            leaving.events.push(events.map(move |event| (index, event)).boxed());
+            let uids = objects.iter().map(|object| object.uid.clone()).collect();
+            for object in objects {
+                let (reference, served) = (object.reference.clone(), served.clone());
+                leaving.staying.insert(object.uid.clone(), Staying { reference, served, finalizers: Vec::new() });
+            }
+            leaving.kinds.push(Kind { served, uids, listed: Vec::new() });
+        }
+        leaving
+    }
+
+    async fn take(
+        &mut self,
+        index: usize,
+        event: watcher::Result<Event<PartialObjectMeta<DynamicObject>>>,
+        limit: &Limit<'_>,
+    ) -> Result<(), Error> {
+        match event {
+            Ok(Event::Init) => self.kinds[index].listed.clear(),
+            Ok(Event::InitApply(object)) => {
+                let uid = self.seen(object);
+                self.kinds[index].listed.push(uid);
+            }
+            Ok(Event::Apply(object)) => {
+                self.seen(object);
+            }
+            Ok(Event::InitDone) => {
+                let kind = &self.kinds[index];
+                for uid in kind.uids.iter().filter(|uid| !kind.listed.contains(uid)) {
+                    self.staying.remove(uid);
+                }
+            }
+            Ok(Event::Delete(object)) => {
+                self.staying.remove(&object.metadata.uid.unwrap_or_default());
+            }
+            Err(error) => {
+                let kind = &self.kinds[index];
+                limit.progress.detail(format!("watching {}: {error}", kind.served.resource.plural));
+                // The kind itself may be gone: its definition was deleted, and its objects with it.
+                if is_not_found(&error) && inventory::is_gone(self.api, &kind.served, limit).await? {
+                    for uid in &kind.uids {
+                        self.staying.remove(uid);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers what holds an object. Gives back its identifier.
+    fn seen(&mut self, object: PartialObjectMeta<DynamicObject>) -> String {
+        let uid = object.metadata.uid.unwrap_or_default();
+        if let Some(known) = self.staying.get_mut(&uid) {
+            known.finalizers = object.metadata.finalizers.unwrap_or_default();
+        }
+        uid
+    }
+
+    /// What is waited for, in a line.
+    fn state(&self) -> String {
+        let held = self.staying.values().filter(|object| !object.finalizers.is_empty());
+        let first = held.min_by(|a, b| a.reference.cmp(&b.reference));
+        let first = first.or_else(|| self.staying.values().min_by(|a, b| a.reference.cmp(&b.reference)));
+        let Some(object) = first else { return "all are gone".to_owned() };
+        let more = match self.staying.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
         };
-        let reason = reason.unwrap_or_else(|| match object.finalizers.as_slice() {
-            [] => "deleted, but still there".to_owned(),
-            finalizers => format!("held by its finalizers: {}", finalizers.join(", ")),
-        });
-        reasons.push((object.reference, reason));
+        let verb = if more.is_empty() { "is" } else { "are" };
+        let why = match object.finalizers.as_slice() {
+            [] => String::new(),
+            finalizers => format!("; {} {}", object.reference.name, staying::held(finalizers)),
+        };
+        format!("waiting until {}{more} {verb} gone{why}", object.reference)
     }
-    reasons.sort();
-    Error::Staying { staying: reasons, elapsed: limit.begin.elapsed(), limit: limit.within }
 }
 
-/// What the namespace's controller says remains in it.
-async fn namespace_remains(api: &Api, name: &str) -> Option<String> {
-    let requests: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(api.client().clone());
-    let asked = tokio::time::timeout(Duration::from_secs(5), requests.get_opt(name)).await;
-    let conditions = asked.ok()?.ok()??.status?.conditions?;
-    let told: Vec<_> = conditions
-        .into_iter()
-        .filter(|condition| condition.status == "True")
-        .filter_map(|condition| condition.message)
-        .filter(|message| !message.is_empty())
-        .collect();
-    (!told.is_empty()).then(|| told.join("; "))
+fn is_not_found(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
+    else {
+        return false;
+    };
+    status.code == 404
 }

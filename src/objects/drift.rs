@@ -22,8 +22,8 @@ pub(super) fn lost(document: &Value, live: &Live) -> Vec<String> {
     let Some(fields) = document.as_object() else { return lost };
     for (name, value) in fields {
         match name.as_str() {
-            // The first two name the object; the last is written once and read back as `data`.
-            "apiVersion" | "kind" | "stringData" => {}
+            // They name the object.
+            "apiVersion" | "kind" => {}
             "metadata" => {
                 for (name, value) in value.as_object().into_iter().flatten() {
                     if !matches!(name.as_str(), "name" | "namespace") {
@@ -39,8 +39,18 @@ pub(super) fn lost(document: &Value, live: &Live) -> Vec<String> {
             _ => walk(value, &owned.0[format!("f:{name}")], &format!(".{name}"), &mut lost),
         }
     }
-    lost.retain(|path| !conflict::is_handed_over(kind, path));
+    lost.retain(|path| !managers(path, live).any(|manager| conflict::is_handed_over(kind, path, manager)));
     lost
+}
+
+/// Who manages a field besides us; of items of lists only the list is looked for.
+fn managers<'a>(path: &'a str, live: &'a Live) -> impl Iterator<Item = &'a str> {
+    let owns = |tree: &Value| {
+        let steps = path.split('[').next().unwrap_or_default().split('.').filter(|step| !step.is_empty());
+        steps.fold(tree, |tree, step| &tree[format!("f:{step}")]).is_object()
+    };
+    let others = live.managed.iter().filter(move |entry| entry.fields_v1.as_ref().is_some_and(|tree| owns(&tree.0)));
+    others.filter_map(|entry| entry.manager.as_deref())
 }
 
 /// Compares a value with the tree of owned fields (`fieldsV1`: `f:` a field, `k:` an item by its

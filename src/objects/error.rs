@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::conflict::Clash;
+use super::immutable::Fixed;
 use super::object::ObjectRef;
 use crate::error::{Failure, Kind};
 
@@ -72,6 +73,20 @@ pub enum Error {
         /// The API versions that are served.
         served: Vec<String>,
     },
+    /// The object can't be brought to a version that is served.
+    #[error("{origin}: {object} of {} can't be converted for {to}: {reason}; {remedy}", object.api_version)]
+    Unconvertible {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// The API version, or the cluster, that it was to be converted for.
+        to: String,
+        /// What stands in the way.
+        reason: String,
+        /// What to write instead.
+        remedy: String,
+    },
     /// The object belongs to a set of somebody else's.
     #[error("{origin}: {object} belongs to another set, `{owner}`")]
     Owned {
@@ -89,6 +104,20 @@ pub enum Error {
         set: String,
         /// What its annotation says.
         tooling: String,
+        /// The command that hands the set over to us.
+        handing_over: String,
+    },
+    /// The object that should keep the set is there, and is something else.
+    #[error("the {kind} {set} is there, and can't keep the set: {why}")]
+    NoParent {
+        /// Namespace and name of the object.
+        set: String,
+        /// Its kind.
+        kind: &'static str,
+        /// What is missing or different.
+        why: String,
+        /// The command that hands a set over to us.
+        handing_over: String,
     },
     /// Fields are managed by somebody else.
     #[error("{origin}: {object} has fields that others manage:{}", bullets(.clashes))]
@@ -99,6 +128,34 @@ pub enum Error {
         origin: String,
         /// The fields and their managers.
         clashes: Vec<Clash>,
+    },
+    /// What an object says that it comes after can't be understood or is not there.
+    #[error("{origin}: {object}: `{annotation}`: {reason}", annotation = super::depends::ANNOTATION)]
+    DependsOn {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Objects wait for each other.
+    #[error("objects wait for each other:{}", round(.objects))]
+    Cycle {
+        /// The objects with their files and lines, each waiting for the next and the last for the first.
+        objects: Vec<(ObjectRef, String)>,
+    },
+    /// Fields that differ can't be changed in place.
+    #[error("{origin}: {object} can't be changed in place:{}", bullets(.fields))]
+    Immutable {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Its file and line.
+        origin: String,
+        /// The fields, with what the server says of them.
+        fields: Vec<Fixed>,
+        /// Whether the object is of the set that is applied, so that it may be replaced.
+        ours: bool,
     },
     /// The API server or an admission webhook refuses the object.
     #[error("{origin}: {object} is refused: {message}")]
@@ -133,6 +190,16 @@ pub enum Error {
         elapsed: Duration,
         /// How long it was allowed to be tried.
         limit: Duration,
+    },
+    /// The API server could not be reached until time was over.
+    #[error("{doing}: the API server could not be reached for {}: {last}", short(*.elapsed))]
+    Unreachable {
+        /// What was being done, on which object.
+        doing: String,
+        /// What became of the last try.
+        last: String,
+        /// How long it was tried.
+        elapsed: Duration,
     },
     /// An object has failed, and waiting on would not help.
     #[error("{object} failed after {}: {cause}", short(*.elapsed))]
@@ -182,7 +249,9 @@ impl Error {
         }
     }
 
-    fn kind(&self) -> Kind {
+    /// The kind of failure that it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
         match self {
             Self::Read(_)
             | Self::Empty(_)
@@ -191,12 +260,20 @@ impl Error {
             | Self::Duplicate { .. }
             | Self::MissingCrd { .. }
             | Self::Version { .. }
+            | Self::DependsOn { .. }
+            | Self::Cycle { .. }
+            | Self::Unconvertible { .. }
             | Self::Refused { .. } => Kind::BadInput,
-            Self::Owned { .. } | Self::Tooling { .. } | Self::Conflict { .. } => Kind::Refused,
+            Self::Owned { .. }
+            | Self::Tooling { .. }
+            | Self::NoParent { .. }
+            | Self::Conflict { .. }
+            | Self::Immutable { .. } => Kind::Refused,
             Self::Api { source, .. } => match source.as_ref() {
                 kube::Error::Api(_) => Kind::Unexpected,
                 _ => Kind::Unavailable,
             },
+            Self::Unreachable { .. } => Kind::Unavailable,
             Self::Deadline { .. } | Self::NotReady { .. } | Self::Staying { .. } => Kind::TimedOut,
             Self::Failed { .. } => Kind::Unexpected,
             Self::Several(errors) => errors.first().map_or(Kind::Unexpected, Self::kind),
@@ -204,19 +281,50 @@ impl Error {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    /// What the user may do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Yaml(crate::yaml::Error::Duplicate { .. }) => Some(
+                "kubectl takes the last of the two; `istiolab convert --to VERSION -f FILE` prints the objects that way."
+                    .to_owned(),
+            ),
             Self::MissingCrd { object, .. } => Some(format!(
                 "Add the definition of {} to the objects, or install what brings it first.",
                 group_kind(object)
             )),
             Self::Version { served, .. } => Some(format!("Write the object for {}.", served.join(" or "))),
             Self::Owned { .. } => Some("Take it out of the other set first, or leave it out of this one.".to_owned()),
+            Self::Tooling { handing_over, .. } => {
+                Some(format!("If that tool is to keep it no longer, hand it over: {handing_over}"))
+            }
+            Self::NoParent { why, handing_over, .. } if why.contains("annotation") => {
+                Some(format!("If it was meant to be istiolab's, say so: {handing_over}"))
+            }
+            Self::NoParent { .. } => {
+                Some("Rename or delete that object; istiolab does not write into what it did not make.".to_owned())
+            }
             Self::Conflict { .. } => Some(
-                "Leave these fields out of the file, or let their manager give them up \
-                 (kubectl apply --server-side --force-conflicts takes them over)."
+                "Leave these fields out of the file, or let their manager give them up; \
+                 `kubectl apply --server-side --force-conflicts --field-manager=istiolab` takes them over once."
                     .to_owned(),
             ),
+            Self::Cycle { .. } => Some(
+                "Take away what makes one of them wait: an annotation `config.kubernetes.io/depends-on`, most often."
+                    .to_owned(),
+            ),
+            Self::Immutable { object, ours: true, .. } => Some(format!(
+                "With --recreate it is deleted and made anew; lost is then {}.",
+                super::immutable::lost(&object.kind)
+            )),
+            Self::Immutable { ours: false, .. } => Some(
+                "It was not made by this lab, which therefore does not delete it: give yours another name, or delete \
+                 it yourself."
+                    .to_owned(),
+            ),
+            Self::Unreachable { .. } => {
+                Some("`istiolab status` says whether the lab's nodes run; `istiolab up` starts them again.".to_owned())
+            }
             Self::Failed { cause, .. } if cause.contains("ImagePull") || cause.contains("ErrImage") => Some(
                 "Nobody has the image under this name: `istiolab images list` says which ones are built, and the \
                  lab's nodes ask no other registry for those."
@@ -268,6 +376,21 @@ fn bullets<T: fmt::Display>(items: &[T]) -> String {
     items.iter().fold(String::new(), |text, item| text + "\n  - " + &item.to_string().replace('\n', "\n    "))
 }
 
+fn round(objects: &[(ObjectRef, String)]) -> String {
+    let last = objects.len().saturating_sub(1);
+    let lines = objects.iter().enumerate().map(|(index, (object, origin))| {
+        format!("\n  - {object} ({origin}) waits for{}", if index == last { " the first" } else { "" })
+    });
+    lines.collect()
+}
+/// The most objects that a message lists.
+const LISTED: usize = 20;
+
 fn states(items: &[(ObjectRef, String)]) -> String {
-    items.iter().fold(String::new(), |text, (object, state)| text + &format!("\n  - {object}: {state}"))
+    let listed = items.iter().take(LISTED);
+    let text = listed.fold(String::new(), |text, (object, state)| text + &format!("\n  - {object}: {state}"));
+    match items.len().saturating_sub(LISTED) {
+        0 => text,
+        more => format!("{text}\n  - and {more} more"),
+    }
 }

@@ -1,6 +1,7 @@
 //! What is in the cluster already: the metadata of objects, listed once per kind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
@@ -15,6 +16,8 @@ use super::set::{APPLIED_HASH, GroupKind, PART_OF};
 const CONCURRENCY: usize = 16;
 /// Objects per page.
 const PAGE: u32 = 500;
+/// The pause before discovery is asked about a kind whose path is not there.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// An object's identity, whatever version it is written in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,12 +72,21 @@ impl Live {
     }
 }
 
-/// Lists objects of kinds across all namespaces; with an identifier, only members of that set.
-/// Kinds that are no longer served have no objects.
+/// Which objects are wanted of those that are listed; the others are forgotten page by page, so that
+/// memory does not grow with what else there is in the cluster.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted<'a> {
+    /// Members of the set with this identifier.
+    Members(&'a str),
+    /// The same, and whatever has one of these names.
+    MembersAnd(&'a str, &'a HashSet<&'a Identity>),
+}
+
+/// Lists objects of kinds across all namespaces. Kinds that are no longer served have no objects.
 pub(super) async fn list(
     api: &Api,
     kinds: impl IntoIterator<Item = &Served>,
-    set: Option<&str>,
+    wanted: Wanted<'_>,
     limit: &Limit<'_>,
 ) -> Result<HashMap<Identity, Live>, Error> {
     // One list per kind, also if it is written in two versions.
@@ -82,37 +94,78 @@ pub(super) async fn list(
         .into_iter()
         .map(|served| ((served.resource.group.clone(), served.resource.kind.clone()), served.clone()))
         .collect();
-    let lists: Vec<_> = stream::iter(kinds.into_values())
-        .map(|served| async move { list_kind(api, &served, set, limit).await })
+    let lists: Vec<Vec<_>> = stream::iter(kinds.into_values())
+        .map(|served| async move { list_kind(api, &served, wanted, limit).await })
         .buffer_unordered(CONCURRENCY)
         .try_collect()
         .await?;
-    Ok(lists.into_iter().flatten().map(|live| (Identity::of(&live.reference), live)).collect())
+    Ok(lists.into_iter().flatten().collect())
 }
 
-async fn list_kind(api: &Api, served: &Served, set: Option<&str>, limit: &Limit<'_>) -> Result<Vec<Live>, Error> {
+async fn list_kind(
+    api: &Api,
+    served: &Served,
+    wanted: Wanted<'_>,
+    limit: &Limit<'_>,
+) -> Result<Vec<(Identity, Live)>, Error> {
     let requests = api.requests(served, None);
     let doing = || format!("listing {}", served.resource.plural);
     let mut params = ListParams::default().limit(PAGE);
-    if let Some(id) = set {
+    if let Wanted::Members(id) = wanted {
         params = params.labels(&format!("{PART_OF}={id}"));
     }
     let mut found = Vec::new();
     loop {
-        let page = match limit.tried(doing, || requests.list_metadata(&params)).await? {
-            Ok(page) => page,
-            // A list that went on for too long is begun again.
+        let asked = || async {
+            match requests.list_metadata(&params).await {
+                // Not for `tried` to wait for: the kind may be gone for good.
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                page => page.map(Some),
+            }
+        };
+        let page = match limit.tried(doing, asked).await? {
+            Ok(Some(page)) => page,
+            Ok(None) if is_gone(api, served, limit).await? => return Ok(Vec::new()),
+            Ok(None) => continue,
+            // What the list began with is forgotten. Then all of it at once, which can't take too long again.
             Err(kube::Error::Api(status)) if status.code == 410 => {
                 found.clear();
-                params.continue_token = None;
+                (params.limit, params.continue_token) = (None, None);
                 continue;
             }
             Err(source) => return Err(api_error(doing(), source)),
         };
-        found.extend(page.items.into_iter().map(|object| Live::new(served, object)));
+        for object in page.items {
+            let live = Live::new(served, object);
+            let identity = Identity::of(&live.reference);
+            let kept = match wanted {
+                Wanted::Members(_) => true,
+                Wanted::MembersAnd(id, names) => live.set.as_deref() == Some(id) || names.contains(&identity),
+            };
+            if kept {
+                found.push((identity, live));
+            }
+        }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
             None => return Ok(found),
         }
     }
+}
+
+/// Whether a kind whose path is not there is gone, rather than not served yet by a server that has
+/// just begun. Discovery is a moment behind, so it is asked after a pause.
+pub(super) async fn is_gone(api: &Api, served: &Served, limit: &Limit<'_>) -> Result<bool, Error> {
+    if limit.left() < PAUSE {
+        let doing = format!("listing {}", served.resource.plural);
+        let last = "discovery lists the kind, but its path is not there".to_owned();
+        return Err(Error::Deadline { doing, last, elapsed: limit.begin.elapsed(), limit: limit.within });
+    }
+    tokio::select! {
+        () = limit.cancel.cancelled() => return Err(Error::Cancelled),
+        () = tokio::time::sleep(PAUSE) => {}
+    }
+    let discovery = api.rediscover(limit).await?;
+    let resource = &served.resource;
+    Ok(super::api::find(&discovery, &resource.group, &resource.version, &resource.kind).is_none())
 }

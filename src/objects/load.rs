@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
-use super::error::Error;
+use super::error::{Error, Problem};
 use super::object::Object;
+use crate::yaml;
 
 /// Extensions of the files that are read from a folder.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
@@ -17,6 +18,28 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// # Errors
 /// What can't be read, is not YAML, or is no object; of the last kind all at once.
 pub fn load(paths: &[Utf8PathBuf]) -> Result<Vec<Object>, Error> {
+    read(paths, &mut |text, source| yaml::documents(text, source))
+}
+
+/// As [`load`], for files that other tools took: of a key that stands twice the last one counts, as for
+/// kubectl. Gives back the first such key of each file, too.
+///
+/// # Errors
+/// As [`load`], but for keys that stand twice.
+pub fn load_with_repeats(paths: &[Utf8PathBuf]) -> Result<(Vec<Object>, Vec<yaml::Error>), Error> {
+    let mut repeats = Vec::new();
+    let objects = read(paths, &mut |text, source| {
+        let (documents, repeat) = yaml::documents_with_repeats(text, source)?;
+        repeats.extend(repeat);
+        Ok(documents)
+    })?;
+    Ok((objects, repeats))
+}
+
+/// What makes documents of a text; the second argument is the text's name.
+type Reader<'a> = &'a mut dyn FnMut(&str, &str) -> Result<Vec<yaml::Document>, yaml::Error>;
+
+fn read(paths: &[Utf8PathBuf], reader: Reader<'_>) -> Result<Vec<Object>, Error> {
     let mut objects = Vec::new();
     let mut problems = Vec::new();
     for path in paths {
@@ -29,17 +52,10 @@ pub fn load(paths: &[Utf8PathBuf]) -> Result<Vec<Object>, Error> {
             } else {
                 (fs_err::read_to_string(&file).map_err(Error::Read)?, file.as_str())
             };
-            match parse(&text, source) {
-                Ok(more) => {
-                    found |= !more.is_empty();
-                    objects.extend(more);
-                }
-                Err(Error::Malformed(more)) => {
-                    found = true;
-                    problems.extend(more);
-                }
-                Err(error) => return Err(error),
-            }
+            let (more, wrong) = from_documents(reader(&text, source)?);
+            found |= !more.is_empty() || !wrong.is_empty();
+            objects.extend(more);
+            problems.extend(wrong);
         }
         if !found {
             return Err(Error::Empty(if path == "-" { "<stdin>".to_owned() } else { path.to_string() }));
@@ -53,17 +69,22 @@ pub fn load(paths: &[Utf8PathBuf]) -> Result<Vec<Object>, Error> {
 /// # Errors
 /// [`Error::Yaml`] or [`Error::Malformed`], the latter with all faults.
 pub fn parse(text: &str, source: &str) -> Result<Vec<Object>, Error> {
+    let (objects, problems) = from_documents(yaml::documents(text, source)?);
+    if problems.is_empty() { Ok(objects) } else { Err(Error::Malformed(problems)) }
+}
+
+fn from_documents(documents: Vec<yaml::Document>) -> (Vec<Object>, Vec<Problem>) {
     let mut objects = Vec::new();
     let mut problems = Vec::new();
-    for document in crate::yaml::documents(text, source)? {
+    for document in documents {
         for item in items(document.value) {
-            match Object::new(item, source, document.line) {
+            match Object::new(item, &document.source, document.line) {
                 Ok(object) => objects.push(object),
                 Err(problem) => problems.push(problem),
             }
         }
     }
-    if problems.is_empty() { Ok(objects) } else { Err(Error::Malformed(problems)) }
+    (objects, problems)
 }
 
 /// The items of a list, or the document itself. Items of a list of one kind, such as
@@ -134,6 +155,18 @@ mod tests {
     fn what_is_not_yaml_is_told_with_its_line() {
         let error = parse("a: 1\nb: [\n", "x.yaml").expect_err("not YAML").to_string();
         assert!(error.starts_with("x.yaml:"), "{error}");
+    }
+
+    #[test]
+    fn of_a_key_that_stands_twice_the_last_one_can_be_taken() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = Utf8Path::from_path(dir.path()).expect("UTF-8").join("a.yaml");
+        fs_err::write(&file, format!("{POD}spec: {{a: 1}}\nspec: {{b: 2}}\n")).expect("written");
+        let failure = crate::error::Failure::from(load(std::slice::from_ref(&file)).expect_err("it stands twice"));
+        assert!(failure.hints[0].contains("istiolab convert"), "{failure}");
+        let (objects, repeats) = load_with_repeats(&[file]).expect("an object");
+        assert_eq!(objects[0].document["spec"], serde_json::json!({"b": 2}));
+        assert!(repeats[0].to_string().ends_with("a.yaml:5:1: the key `spec` stands twice"), "{}", repeats[0]);
     }
 
     #[test]

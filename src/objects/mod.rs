@@ -1,4 +1,4 @@
-//! Kubernetes objects: read from files, put in order, applied, waited for, pruned, deleted.
+//! Kubernetes objects: read from files, converted, put in order, applied, waited for, pruned, deleted.
 //!
 //! Everything that is applied belongs to a set: an `ApplySet` as KEP-3659 defines it, so that what
 //! left the set can be pruned, and the whole can be taken away again without touching anything else.
@@ -6,28 +6,45 @@
 mod api;
 mod apply;
 mod conflict;
+pub mod convert;
 mod definitions;
 mod delete;
+mod depends;
+mod diff;
 mod drift;
 mod error;
+mod execute;
+mod graph;
+mod handover;
+mod immutable;
 mod inventory;
 mod load;
+mod needs;
 mod object;
 mod order;
-mod plan;
+mod planned;
 pub mod ready;
 pub(crate) mod request;
+mod resolve;
+mod send;
 mod set;
+mod staying;
+pub(crate) mod watch;
 
 pub use api::{Api, Served};
 pub use apply::{Applied, Conflicts, Options, apply};
 pub use conflict::Clash;
+pub use convert::Conversion;
 pub use delete::{Deleted, delete_set};
+pub use diff::Change;
 pub use error::{Error, Problem};
-pub use load::{load, parse};
+pub use immutable::{Fixed, lost};
+pub use load::{load, load_with_repeats, parse};
 pub use object::{Object, ObjectRef};
 pub use order::Phase;
-pub use set::{PART_OF, SetName};
+pub use planned::{Expected, Intent, Item, Planned, plan};
+pub use resolve::Place;
+pub use set::{PART_OF, Parent, SetName};
 
 /// The field manager of every server-side apply.
 pub const FIELD_MANAGER: &str = "istiolab";

@@ -154,11 +154,11 @@ fn no_text(field: &str, value: &Value) -> String {
     }
 }
 
-fn group_of(api_version: &str) -> &str {
+pub(super) fn group_of(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
-fn version_of(api_version: &str) -> &str {
+pub(super) fn version_of(api_version: &str) -> &str {
     api_version.split_once('/').map_or(api_version, |(_, version)| version)
 }
 

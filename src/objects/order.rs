@@ -1,15 +1,18 @@
-//! The order in which objects are applied: what others need comes first.
+//! The ranks of kinds: what others need comes first. How they make an order is told in `graph`.
 
 use std::fmt;
 
-/// Objects of one phase are applied side by side, phases one after another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::Serialize;
+
+/// The rank of a kind, by which objects are applied and, backwards, deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Namespaces.
     Namespaces,
     /// Custom resource definitions, waited for until they are served.
     Definitions,
-    /// Accounts, roles, configuration, secrets, volumes, quotas.
+    /// Accounts, roles, configuration, secrets, volumes, quotas, network policies.
     Configuration,
     /// Services and what they point to.
     Services,
@@ -40,6 +43,10 @@ impl Phase {
         match (group, kind) {
             ("", "Namespace") => Self::Namespaces,
             ("apiextensions.k8s.io", "CustomResourceDefinition") => Self::Definitions,
+            // Before what they protect and bound.
+            ("networking.k8s.io", "NetworkPolicy" | "IngressClass") | ("policy", "PodDisruptionBudget") => {
+                Self::Configuration
+            }
             ("", "Service" | "Endpoints") | ("discovery.k8s.io", _) => Self::Services,
             ("", "Pod" | "ReplicationController")
             | ("apps" | "batch" | "autoscaling" | "policy" | "networking.k8s.io" | "extensions", _) => Self::Workloads,
@@ -79,6 +86,44 @@ impl fmt::Display for Phase {
             Self::Resources => "custom resources",
         })
     }
+}
+
+/// Whether objects of one of Kubernetes' own kinds live in no namespace. Discovery knows better where
+/// there is a cluster to ask.
+pub(super) fn is_cluster_wide(kind: &str) -> bool {
+    matches!(
+        kind,
+        "Namespace"
+            | "Node"
+            | "PersistentVolume"
+            | "CustomResourceDefinition"
+            | "APIService"
+            | "ClusterRole"
+            | "ClusterRoleBinding"
+            | "MutatingWebhookConfiguration"
+            | "ValidatingWebhookConfiguration"
+            | "MutatingAdmissionPolicy"
+            | "MutatingAdmissionPolicyBinding"
+            | "ValidatingAdmissionPolicy"
+            | "ValidatingAdmissionPolicyBinding"
+            | "StorageClass"
+            | "CSIDriver"
+            | "CSINode"
+            | "VolumeAttachment"
+            | "VolumeAttributesClass"
+            | "PriorityClass"
+            | "RuntimeClass"
+            | "IngressClass"
+            | "IPAddress"
+            | "ServiceCIDR"
+            | "FlowSchema"
+            | "PriorityLevelConfiguration"
+            | "CertificateSigningRequest"
+            | "ClusterTrustBundle"
+            | "DeviceClass"
+            | "ResourceSlice"
+            | "PodSecurityPolicy"
+    )
 }
 
 #[cfg(test)]

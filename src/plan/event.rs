@@ -35,6 +35,18 @@ pub enum What {
         /// A short text without a line break.
         text: String,
     },
+    /// How an object that a step waits for stands now.
+    Object {
+        /// `Deployment demo/frontend`.
+        object: String,
+        /// What is missing, or was missing last if it is ready.
+        state: String,
+        /// Whether it is ready.
+        ready: bool,
+        /// Since the step began to wait.
+        #[serde(serialize_with = "seconds")]
+        elapsed: Duration,
+    },
     /// A fact that stays on the screen.
     Note {
         /// A full sentence.
@@ -60,6 +72,8 @@ pub enum What {
     },
     /// A scenario ended; the whole record goes to the reports.
     Scenario(Box<crate::verify::record::Scenario>),
+    /// What the mesh looked like when the scenarios had ended.
+    Mesh(Box<crate::observe::snapshot::Snapshot>),
     /// An image that the lab runs on.
     Image {
         /// Its full name.

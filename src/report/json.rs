@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::tally::{StepRecord, Tally};
+use super::tally::{Slow, StepRecord, Tally, Waited};
 use crate::plan::event::Outcome;
 use crate::verify::record::Status;
 
@@ -44,8 +44,11 @@ pub(super) fn render(tally: &Tally) -> String {
         "seconds": tally.elapsed().as_secs_f64(),
         "lab": lab,
         "images": tally.images,
+        "mesh": tally.mesh,
         "phases": phases,
         "steps": tally.steps.iter().map(step).collect::<Vec<_>>(),
+        "slowestObjects": tally.slowest.iter().map(slow).collect::<Vec<_>>(),
+        "unreadyObjects": tally.waiting.iter().map(waited).collect::<Vec<_>>(),
         "warnings": tally.warnings,
         "totals": {
             "passed": tally.count(Status::Passed),
@@ -55,6 +58,15 @@ pub(super) fn render(tally: &Tally) -> String {
         "scenarios": tally.scenarios,
     });
     format!("{report:#}\n")
+}
+
+fn slow(slow: &Slow) -> Value {
+    json!({"object": slow.object, "step": slow.step, "seconds": slow.elapsed.as_secs_f64(), "lastState": slow.state})
+}
+
+/// An object that was not ready when it was last heard of.
+fn waited(((step, object), waited): (&(String, String), &Waited)) -> Value {
+    json!({"object": object, "step": step, "seconds": waited.elapsed.as_secs_f64(), "lastState": waited.state})
 }
 
 fn step(step: &StepRecord) -> Value {

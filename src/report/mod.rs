@@ -1,7 +1,9 @@
 //! What the user and other programs read about a run: consumers of one stream of events.
 
+mod html;
 mod json;
 mod junit;
+mod messages;
 mod style;
 mod tally;
 pub mod target;
@@ -16,7 +18,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::error::Failure;
 use crate::plan::event::{Event, Progress, What};
 
-pub use tally::{Phase, StepRecord, Tally};
+pub(crate) use style::Style;
+pub use tally::{Phase, Slow, StepRecord, Tally, Waited};
 pub use target::{Format, Target};
 pub use terminal::Terminal;
 pub(crate) use text::counted;
@@ -95,6 +98,8 @@ fn write(files: &[Target], tally: &Tally) -> Result<(), Failure> {
     files.iter().try_for_each(|target| {
         let text = match target.format {
             Format::Json => json::render(tally),
+            Format::Html => html::render(tally),
+            Format::Messages => messages::render(tally),
             Format::Junit => junit::render(tally)?,
         };
         target.write(&text)

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::text::counted;
 use crate::error::Kind;
+use crate::observe::snapshot::Snapshot;
 use crate::plan::event::{Event, Outcome, What};
 use crate::spec::Lab;
 use crate::verify::record::{Scenario, Status};
@@ -20,10 +21,16 @@ pub struct Tally {
     pub newest: SystemTime,
     /// Steps in the order in which they began.
     pub steps: Vec<StepRecord>,
+    /// Objects that steps wait for, by step and object.
+    pub waiting: BTreeMap<(String, String), Waited>,
+    /// The objects that took longest to become ready, the slowest first.
+    pub slowest: Vec<Slow>,
     /// Scenarios in the order in which they ended.
     pub scenarios: Vec<Scenario>,
     /// Images that the lab runs on: name to digest.
     pub images: BTreeMap<String, String>,
+    /// What the mesh looked like at the end, where that could be seen.
+    pub mesh: Option<Snapshot>,
     /// What should be known although nothing stopped.
     pub warnings: Vec<String>,
     /// How the run ended: exit code and error; `None` while it runs or if it was cut off.
@@ -44,6 +51,33 @@ pub struct StepRecord {
     /// How it ended and how long it took; `None` while it runs.
     pub finished: Option<(Outcome, Duration)>,
 }
+
+/// An object that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// What is missing.
+    pub state: String,
+    /// How long it has been waited for when this was told.
+    pub elapsed: Duration,
+}
+
+/// An object that took its time to become ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// `Deployment demo/frontend`.
+    pub object: String,
+    /// The step that waited for it.
+    pub step: String,
+    /// How long.
+    pub elapsed: Duration,
+    /// What was missing last.
+    pub state: String,
+}
+
+/// How many of the slowest objects are kept.
+const SLOWEST: usize = 20;
+/// What takes less is not slow.
+const SLOW: Duration = Duration::from_millis(500);
 
 /// The steps of one phase together. Phases overlap, so that their times don't add up.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,8 +106,11 @@ impl Tally {
             started: now,
             newest: now,
             steps: Vec::new(),
+            waiting: BTreeMap::new(),
+            slowest: Vec::new(),
             scenarios: Vec::new(),
             images: BTreeMap::new(),
+            mesh: None,
             warnings: Vec::new(),
             ended: None,
         }
@@ -96,12 +133,31 @@ impl Tally {
                     step.finished = Some((outcome.clone(), *elapsed));
                 }
             }
+            What::Object { object, state, ready: false, elapsed } => {
+                let waited = Waited { state: state.clone(), elapsed: *elapsed };
+                self.waiting.insert((id, object.clone()), waited);
+            }
+            What::Object { object, state, ready: true, elapsed } => {
+                self.waiting.remove(&(id.clone(), object.clone()));
+                let slow = Slow { object: object.clone(), step: id, elapsed: *elapsed, state: state.clone() };
+                self.became_ready(slow);
+            }
             What::Scenario(scenario) => self.scenarios.push((**scenario).clone()),
+            What::Mesh(snapshot) => self.mesh = Some((**snapshot).clone()),
             What::Image { name, digest } => drop(self.images.insert(name.clone(), digest.clone())),
             What::Warning { text } => self.warnings.push(text.clone()),
             What::Ended { code, error } => self.ended = Some(self.verdict(*code, error.clone())),
             What::Status { .. } | What::Note { .. } | What::Detail { .. } => {}
         }
+    }
+
+    fn became_ready(&mut self, new: Slow) {
+        if new.elapsed < SLOW {
+            return;
+        }
+        let place = self.slowest.partition_point(|slow| slow.elapsed >= new.elapsed);
+        self.slowest.insert(place, new);
+        self.slowest.truncate(SLOWEST);
     }
 
     /// A run that did all its work has failed all the same if scenarios did.

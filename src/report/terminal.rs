@@ -16,6 +16,11 @@ use crate::verify::record::{Scenario, Status};
 /// How long a step may be silent where there are no spinners.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
+/// How many objects that a step waits for have a line of their own where lines are repainted.
+const OBJECT_LINES: usize = 4;
+/// How many of the slowest objects are shown at the end.
+const SLOWEST: usize = 5;
+
 /// How much is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -44,6 +49,38 @@ struct Running {
     /// When a sign of life was last given.
     told: Instant,
     spinner: Option<ProgressBar>,
+    /// What it waits for: each object with its state, and since when.
+    objects: BTreeMap<String, (String, Instant)>,
+    /// Lines for some of them, below the spinner.
+    lines: Vec<ProgressBar>,
+}
+
+impl Running {
+    /// Gives the first of the objects that are waited for a line below the spinner. The one that the
+    /// status names needs none.
+    fn repaint(&mut self, multi: &MultiProgress) {
+        let Some(spinner) = &self.spinner else { return };
+        let others = self.objects.iter().filter(|(object, _)| !self.status.contains(object.as_str()));
+        let texts = others
+            .take(OBJECT_LINES)
+            .map(|(object, (state, since))| format!("    {object}: {state} ({})", seconds(since.elapsed())));
+        let texts: Vec<String> = texts.collect();
+        while self.lines.len() > texts.len() {
+            self.lines.pop().iter().for_each(ProgressBar::finish_and_clear);
+        }
+        while self.lines.len() < texts.len() {
+            let line = multi.insert_after(self.lines.last().unwrap_or(spinner), ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("{wide_msg:.dim}") {
+                line.set_style(style);
+            }
+            self.lines.push(line);
+        }
+        self.lines.iter().zip(texts).for_each(|(line, text)| line.set_message(text));
+    }
+
+    fn clear(&self) {
+        self.lines.iter().chain(&self.spinner).for_each(ProgressBar::finish_and_clear);
+    }
 }
 
 enum Out {
@@ -76,6 +113,7 @@ impl Terminal {
         match &event.what {
             What::StepStarted { title, .. } => self.started(id, title),
             What::Status { text } => self.status(id, text),
+            What::Object { object, state, ready, elapsed } => self.object(id, object, state, *ready, *elapsed),
             What::Note { text } => self.line(Verbosity::Normal, text),
             What::Warning { text } => {
                 let line = format!("{} {text}", self.style.yellow("warning:"));
@@ -86,10 +124,8 @@ impl Terminal {
                 self.line(Verbosity::Verbose, &line);
             }
             What::StepFinished { outcome, elapsed } => {
-                if let Some(running) = self.running.remove(id)
-                    && let Some(spinner) = running.spinner
-                {
-                    spinner.finish_and_clear();
+                if let Some(running) = self.running.remove(id) {
+                    running.clear();
                 }
                 if let Some(step) = tally.step(event) {
                     self.finished(&step.title, outcome, *elapsed);
@@ -97,7 +133,7 @@ impl Terminal {
             }
             What::Scenario(scenario) => self.scenario(scenario),
             What::Image { name, digest } => self.line(Verbosity::Verbose, &format!("{name} is {digest}")),
-            What::Ended { .. } => {}
+            What::Mesh(_) | What::Ended { .. } => {}
         }
     }
 
@@ -105,9 +141,10 @@ impl Terminal {
     pub(super) fn tick(&mut self) {
         let mut lines = Vec::new();
         for running in self.running.values_mut() {
-            if let Some(spinner) = &running.spinner {
+            if let (Some(spinner), Out::Live(multi)) = (&running.spinner, &self.out) {
                 spinner.set_message(message(running));
                 spinner.tick();
+                running.repaint(multi);
             } else if running.told.elapsed() >= SIGN_OF_LIFE {
                 running.told = Instant::now();
                 lines.push(format!("… {}", message(running)));
@@ -120,11 +157,7 @@ impl Terminal {
 
     /// The table of phases and the totals.
     pub(super) fn finish(&mut self, tally: &Tally) {
-        for running in std::mem::take(&mut self.running).into_values() {
-            if let Some(spinner) = running.spinner {
-                spinner.finish_and_clear();
-            }
-        }
+        std::mem::take(&mut self.running).values().for_each(Running::clear);
         let phases = tally.phases();
         if !phases.is_empty() {
             let width = phases.iter().map(|phase| phase.name.chars().count()).max().unwrap_or_default().max(5);
@@ -150,6 +183,7 @@ impl Terminal {
             let total = tally.elapsed().as_secs_f64();
             self.line(Verbosity::Normal, &format!("{:width$}  {:>8}  {:>8}  {total:>8.1}", "total", "", ""));
         }
+        self.slowest(tally);
         if !tally.scenarios.is_empty() {
             let failed = tally.count(Status::Failed);
             let mut parts = vec![format!("{} passed", tally.count(Status::Passed)), format!("{failed} failed")];
@@ -160,6 +194,38 @@ impl Terminal {
             let line = format!("{}: {}", counted(tally.scenarios.len(), "scenario"), parts.join(", "));
             let line = if failed > 0 { self.style.red(&line) } else { self.style.green(&line) };
             self.line(Verbosity::Quiet, &line);
+        }
+    }
+
+    /// What took longest to become ready.
+    fn slowest(&mut self, tally: &Tally) {
+        let shown = &tally.slowest[..tally.slowest.len().min(SLOWEST)];
+        let Some(width) = shown.iter().map(|slow| slow.object.chars().count()).max() else { return };
+        let width = width.max(15);
+        self.line(Verbosity::Normal, "");
+        let head = self.style.dim(&format!("{:width$}  {:>8}  last missing", "slowest objects", "seconds"));
+        self.line(Verbosity::Normal, &head);
+        for slow in shown {
+            let seconds = slow.elapsed.as_secs_f64();
+            let line = format!("{:width$}  {seconds:>8.1}  {}", slow.object, slow.state);
+            self.line(Verbosity::Normal, line.trim_end());
+        }
+    }
+
+    fn object(&mut self, id: &str, object: &str, state: &str, ready: bool, elapsed: Duration) {
+        let Some(running) = self.running.get_mut(id) else { return };
+        let known = running.objects.contains_key(object);
+        if ready {
+            running.objects.remove(object);
+        } else {
+            let since = Instant::now().checked_sub(elapsed).unwrap_or_else(Instant::now);
+            running.objects.insert(object.to_owned(), (state.to_owned(), since));
+        }
+        // What was ready when it was first looked at is no news.
+        if known || !ready {
+            let line = format!("  {object}: {} ({})", if ready { "ready" } else { state }, seconds(elapsed));
+            let line = self.style.dim(&line);
+            self.line(Verbosity::Verbose, &line);
         }
     }
 
@@ -179,7 +245,15 @@ impl Terminal {
             self.line(Verbosity::Verbose, &format!("· {title}"));
         }
         let now = Instant::now();
-        let running = Running { title: title.to_owned(), status: String::new(), since: now, told: now, spinner };
+        let running = Running {
+            title: title.to_owned(),
+            status: String::new(),
+            since: now,
+            told: now,
+            spinner,
+            objects: BTreeMap::new(),
+            lines: Vec::new(),
+        };
         self.running.insert(id.to_owned(), running);
     }
 

@@ -51,6 +51,12 @@ fn events() -> Vec<Event> {
     let begin = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
     let started = |phase: &str, title: &str| What::StepStarted { phase: phase.to_owned(), title: title.to_owned() };
     let finished = |outcome, millis| What::StepFinished { outcome, elapsed: Duration::from_millis(millis) };
+    let object = |name: &str, ready, millis| What::Object {
+        object: format!("Deployment demo/{name}"),
+        state: "1 of 2 replicas ready".to_owned(),
+        ready,
+        elapsed: Duration::from_millis(millis),
+    };
     [
         (0, Some("cluster"), started("cluster", "creating the cluster")),
         (10, Some("parts"), started("images", "building parts")),
@@ -62,6 +68,10 @@ fn events() -> Vec<Event> {
             Some("parts"),
             What::Image { name: "istiolab.local/demo:0.1.0".to_owned(), digest: "sha256:abc".to_owned() },
         ),
+        (12_000, Some("cluster"), object("front", false, 900)),
+        (12_500, Some("cluster"), object("back", false, 1400)),
+        (13_000, Some("cluster"), object("front", true, 1900)),
+        (13_000, Some("cluster"), object("quick", true, 10)),
         (14_000, Some("cluster"), finished(Outcome::done("1 node"), 14_000)),
         (14_000, None, What::Warning { text: "The machine is short of memory.".to_owned() }),
         (14_100, Some("apps"), started("applications", "applying demo")),
@@ -128,6 +138,9 @@ fn a_plain_terminal() {
     images             0.0       0.7       0.7      1        0
     applications      14.1      14.2       0.1      2        0  1 failed
     total                                 16.5
+
+    slowest objects         seconds  last missing
+    Deployment demo/front       1.9  1 of 2 replicas ready
     3 scenarios: 1 passed, 1 failed, 1 skipped
     ");
 }
@@ -149,7 +162,13 @@ fn a_quiet_terminal() {
 #[test]
 fn a_verbose_terminal_has_more() {
     let text = screen(Verbosity::Verbose, false);
-    for line in ["· creating the cluster", "  creating the cluster: waiting for the node", "kind create cluster"] {
+    for line in [
+        "· creating the cluster",
+        "  creating the cluster: waiting for the node",
+        "kind create cluster",
+        "  Deployment demo/front: 1 of 2 replicas ready (0.9 s)",
+        "  Deployment demo/front: ready (1.9 s)",
+    ] {
         assert!(text.lines().any(|have| have == line), "{line} is not in {text}");
     }
 }
@@ -214,6 +233,7 @@ fn json() {
       "images": {
         "istiolab.local/demo:0.1.0": "sha256:abc"
       },
+      "mesh": null,
       "phases": [
         {
           "name": "cluster",
@@ -276,6 +296,22 @@ fn json() {
           "seconds": 0.0,
           "outcome": "cancelled",
           "detail": null
+        }
+      ],
+      "slowestObjects": [
+        {
+          "object": "Deployment demo/front",
+          "step": "cluster",
+          "seconds": 1.9,
+          "lastState": "1 of 2 replicas ready"
+        }
+      ],
+      "unreadyObjects": [
+        {
+          "object": "Deployment demo/back",
+          "step": "cluster",
+          "seconds": 1.4,
+          "lastState": "1 of 2 replicas ready"
         }
       ],
       "warnings": [
@@ -385,4 +421,53 @@ async fn a_report_that_cant_be_written_fails_the_run() {
     let sinks = Sinks { terminal: None, files, lab: None };
     let failure = around(sinks, |_| async { Ok(()) }).await.expect_err("it can't be written");
     assert!(failure.to_string().contains("writing the report /proc/no/run.json"), "{failure}");
+}
+
+#[test]
+fn the_page_tells_what_failed_and_lets_nothing_break_out() {
+    let page = html::render(&tally(&events()));
+    for part in ["<!DOCTYPE html>", "What to look at", "Where the time went", "istiolab.local/demo:0.1.0", "sha256:abc"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    let mut told = tally(&events());
+    told.scenarios[0].name = "<script>alert(1)</script>".to_owned();
+    let page = html::render(&told);
+    assert!(!page.contains("<script>alert") && page.contains("&lt;script&gt;alert(1)"));
+}
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere() {
+    let page = html::render(&tally(&events()));
+    assert!(!page.contains("src=") && !page.contains("href=\"http") && !page.contains("url("), "{page}");
+}
+
+#[test]
+fn a_page_that_was_cut_off_says_so() {
+    let mut events = events();
+    events.retain(|event| !matches!(event.what, What::Ended { .. }));
+    let page = html::render(&tally(&events));
+    assert!(page.contains("Not finished") && page.contains("The run was cut off"));
+}
+
+#[test]
+fn messages_lead_from_each_step_to_its_scenario() {
+    let mut told = tally(&events());
+    told.scenarios[0].steps = vec![crate::verify::record::Step {
+        keyword: "Then".to_owned(),
+        text: "it works".to_owned(),
+        line: 8,
+        status: Status::Failed,
+        error: Some("it does not".to_owned()),
+        ..crate::verify::record::Step::default()
+    }];
+    let lines: Vec<serde_json::Value> =
+        messages::render(&told).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |kind: &str| lines.iter().filter_map(|line| line.get(kind)).collect::<Vec<_>>();
+    let (pickles, cases, finished) = (of("pickle"), of("testCase"), of("testStepFinished"));
+    assert_eq!((pickles.len(), cases.len()), (told.scenarios.len(), told.scenarios.len()));
+    assert_eq!(cases[0]["testSteps"][0]["pickleStepId"], pickles[0]["steps"][0]["id"]);
+    assert_eq!(finished[0]["testStepId"], cases[0]["testSteps"][0]["id"]);
+    assert_eq!(finished[0]["testStepResult"]["message"], "it does not");
+    assert_eq!(of("testRunFinished")[0]["success"], false);
 }

@@ -120,6 +120,7 @@ impl<'a> Check<'a> {
         if regex::Regex::new(pattern).is_ok_and(|pattern| !pattern.is_match(text)) {
             let hint = match pattern {
                 _ if pattern.starts_with("^1") => "a version is written as \"1.34\" or \"1.34.4\"",
+                _ if pattern.starts_with("^[0-9]") => "a time is written with a unit, as 30s, 2m or 1h",
                 _ if pattern.starts_with("^[a-z0-9]") => {
                     "a DNS label has small letters, digits and `-`, and starts and ends with a letter or digit"
                 }

@@ -41,7 +41,7 @@ pub(super) fn text(node: &Node) -> Option<&str> {
     }
 }
 
-fn items<'n>(node: &'n Node, key: &str) -> &'n [Node] {
+pub(super) fn items<'n>(node: &'n Node, key: &str) -> &'n [Node] {
     match node.get(key).map(|node| &node.tree) {
         Some(Tree::List(nodes)) => nodes,
         _ => &[],

@@ -1,6 +1,7 @@
 //! A lab with every default filled in and every path absolute: what the rest of the program reads.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use serde::Serialize;
@@ -29,6 +30,10 @@ pub struct Lab {
     pub addons: Vec<Addon>,
     /// Applications in the order of the file.
     pub applications: Vec<Application>,
+    /// Rules of readiness, in the order of the file.
+    pub readiness: Vec<Readiness>,
+    /// How long troubles may last.
+    pub grace: Grace,
     /// The scenarios.
     pub features: Features,
 }
@@ -109,6 +114,34 @@ pub struct Application {
     pub injection: Injection,
     /// Files and folders.
     pub objects: Vec<Utf8PathBuf>,
+}
+
+/// When objects of a kind are ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// The kind.
+    pub kind: String,
+    /// Its API group; empty for the core group.
+    pub group: String,
+    /// True when an object is ready ([`crate::expression`]).
+    pub expression: String,
+    /// True when waiting on is in vain.
+    pub failed: Option<String>,
+    /// What to tell while it is not ready.
+    pub message: Option<String>,
+}
+
+/// How long troubles may last before they are taken for failures; `None` where the file says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Grace {
+    /// An image can't be had.
+    pub image: Option<Duration>,
+    /// A container or a pod can't be made.
+    pub container: Option<Duration>,
+    /// A container ends again and again.
+    pub crash: Option<Duration>,
+    /// No node takes a pod.
+    pub scheduling: Option<Duration>,
 }
 
 /// The scenarios of a lab.

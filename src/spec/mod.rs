@@ -2,6 +2,7 @@
 //! comes out, with every default filled in and every path absolute.
 
 mod check;
+mod expressions;
 mod facts;
 mod lab;
 mod problem;
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::yaml;
 
-pub use lab::{Addon, Application, Cluster, Features, Images, Lab, Mesh, Nodes, Registry};
+pub use lab::{Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Readiness, Registry};
 pub use problem::{Problem, Problems};
 pub use raw::{Injection, Provider, Source};
 
@@ -63,6 +64,7 @@ pub fn parse(text: &str, shown: &Utf8Path, path: &Utf8Path) -> Result<Lab, Probl
         ));
     };
     let mut problems = check::check(&root, &schema(), shown, text);
+    problems.extend(expressions::check(&root, shown, text));
     problems.extend(facts::check(&root, shown, path.parent().unwrap_or(Utf8Path::new("/"))));
     match resolve::resolve(&root, path) {
         Some(lab) if problems.is_empty() => Ok(lab),

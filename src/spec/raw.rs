@@ -39,6 +39,12 @@ pub(super) struct Lab {
     /// Applications, in the order in which they are applied.
     #[serde(default)]
     pub(super) applications: Vec<Application>,
+    /// Rules of readiness for kinds of objects: on top of the rules of kinds that istiolab knows, alone for others.
+    #[serde(default)]
+    pub(super) readiness: Vec<Readiness>,
+    /// How long a trouble may last before it is taken for a failure.
+    #[serde(default)]
+    pub(super) grace: Grace,
     /// The scenarios.
     #[serde(default)]
     pub(super) features: Features,
@@ -220,6 +226,47 @@ pub enum Injection {
     Manual,
     /// By the namespace's label, when pods are made.
     Auto,
+}
+
+/// When objects of a kind are ready.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Readiness {
+    /// The kind, such as `Certificate`.
+    #[schemars(length(min = 1))]
+    pub(super) kind: String,
+    /// Its API group without a version; left out for the core group.
+    #[serde(default)]
+    pub(super) group: String,
+    /// A CEL expression on `object` that is true when it is ready.
+    #[schemars(length(min = 1))]
+    pub(super) expression: String,
+    /// A CEL expression on `object` that is true when waiting on is in vain.
+    #[serde(default)]
+    #[schemars(with = "String", length(min = 1))]
+    pub(super) failed: Option<String>,
+    /// What to tell while it is not ready, instead of the expression.
+    #[serde(default)]
+    #[schemars(with = "String", length(min = 1))]
+    pub(super) message: Option<String>,
+}
+
+/// How long a trouble may last before it is taken for a failure; times with a unit, such as 30s or 2m.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Grace {
+    /// An image can't be had; 15s if left out.
+    #[schemars(with = "String", regex(pattern = "^[0-9]+(ms|s|m|h)$"))]
+    pub(super) image: Option<String>,
+    /// A container can't be made, or pods can't be made at all; 15s if left out.
+    #[schemars(with = "String", regex(pattern = "^[0-9]+(ms|s|m|h)$"))]
+    pub(super) container: Option<String>,
+    /// A container ends again and again; 1m if left out.
+    #[schemars(with = "String", regex(pattern = "^[0-9]+(ms|s|m|h)$"))]
+    pub(super) crash: Option<String>,
+    /// No node takes a pod; 1m if left out.
+    #[schemars(with = "String", regex(pattern = "^[0-9]+(ms|s|m|h)$"))]
+    pub(super) scheduling: Option<String>,
 }
 
 /// The scenarios.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::facts::{absolute, own_objects, text};
-use super::lab::{Addon, Application, Cluster, Features, Images, Lab, Mesh, Nodes, Registry};
+use super::lab::{Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Readiness, Registry};
 use super::raw::{self, Injection};
 use crate::images::reference::Reference;
 use crate::yaml::{Node, Tree};
@@ -30,6 +30,8 @@ pub(super) fn resolve(root: &Node, path: &Utf8Path) -> Option<Lab> {
         mesh: mesh.map(|raw| resolved_mesh(raw, dir)),
         addons: list(root, "addons", |raw| addon(raw, dir))?,
         applications: list(root, "applications", |raw| application(raw, dir, has_mesh))?,
+        readiness: list(root, "readiness", readiness)?,
+        grace: grace(&section(root, "grace")?),
         features: features(section(root, "features")?, dir),
     })
 }
@@ -97,6 +99,21 @@ fn application(raw: raw::Application, dir: &Utf8Path, has_mesh: bool) -> Applica
         injection: raw.injection.unwrap_or(if has_mesh { Injection::Auto } else { Injection::None }),
         objects: paths(&raw.objects, dir),
         name: raw.name,
+    }
+}
+
+fn readiness(raw: raw::Readiness) -> Readiness {
+    Readiness { kind: raw.kind, group: raw.group, expression: raw.expression, failed: raw.failed, message: raw.message }
+}
+
+fn grace(raw: &raw::Grace) -> Grace {
+    // What is no time has not the right shape, which the schema tells.
+    let time = |text: &Option<String>| text.as_deref().and_then(|text| humantime::parse_duration(text).ok());
+    Grace {
+        image: time(&raw.image),
+        container: time(&raw.container),
+        crash: time(&raw.crash),
+        scheduling: time(&raw.scheduling),
     }
 }
 

@@ -124,7 +124,7 @@ fn a_file_that_is_no_lab_at_all() {
       lab.yaml:1:1: field `name` is missing
       lab.yaml:1:13: unknown value `v1` of `apiVersion`; known: istiolab.dev/v1alpha1
       lab.yaml:2:7: unknown value `Pod` of `kind`; known: Lab
-      lab.yaml:3:1: unknown field `metadata`; known here: apiVersion, kind, name, cluster, images, registry, mesh, addons, applications, features
+      lab.yaml:3:1: unknown field `metadata`; known here: apiVersion, kind, name, cluster, images, registry, mesh, addons, applications, readiness, grace, features
     ");
 }
 
@@ -136,6 +136,22 @@ fn versions_that_look_like_numbers_must_be_quoted() {
     2 problems in the lab file
       lab.yaml:4:17: `mesh.version`: YAML reads 1.20 as the number 1.2; put it in quotes: "1.20"
       lab.yaml:4:32: `mesh.set.x`: YAML reads 1.10 as the number 1.1; put it in quotes: "1.10"
+    "#);
+}
+
+#[test]
+fn readiness_and_grace() {
+    let lab = read(&format!("{HEAD}{}", "readiness:\n- {kind: Lake, group: a.b, expression: object.status.depth > 3, message: shallow}\ngrace: {image: 2m}\n")).expect("a lab");
+    let rule = &lab.readiness[0];
+    assert_eq!((rule.kind.as_str(), rule.group.as_str(), rule.message.as_deref()), ("Lake", "a.b", Some("shallow")));
+    assert_eq!((lab.grace.image, lab.grace.crash), (Some(std::time::Duration::from_mins(2)), None));
+    assert_snapshot!(body("readiness:\n- {kind: Lake, expression: object.status.depth >}\n- {expresion: 'true'}\ngrace: {image: 90}\n"), @r#"
+    5 problems in the lab file
+      lab.yaml:5:49: `readiness[0].expression` is no CEL expression: mismatched input 'the end'
+      lab.yaml:6:3: field `expression` is missing in `readiness[1]`
+      lab.yaml:6:3: field `kind` is missing in `readiness[1]`
+      lab.yaml:6:4: unknown field `expresion` in `readiness[1]`; did you mean `expression`?
+      lab.yaml:7:16: `grace.image`: YAML reads 90 as the number 90; put it in quotes: "90"
     "#);
 }
 

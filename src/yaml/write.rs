@@ -22,6 +22,15 @@ pub fn to_string<T: Serialize>(value: &T) -> Result<String, Error> {
         .map_err(|error| Error::Write { message: error.to_string() })
 }
 
+/// Writes values as one stream of documents.
+///
+/// # Errors
+/// [`Error::Write`] if one of them has no YAML form.
+pub fn stream<'a, T: Serialize + 'a>(values: impl IntoIterator<Item = &'a T>) -> Result<String, Error> {
+    let documents = values.into_iter().map(to_string).collect::<Result<Vec<_>, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
 /// A value whose texts of several lines stand in blocks, where every reader agrees on them.
 struct Written<'a>(&'a Value);
 

@@ -64,7 +64,7 @@ async fn what_stays_is_named_with_its_finalizers() {
     let error = delete(&api, "held-set", Duration::from_secs(1)).await.expect_err("it is held");
     let Error::Staying { staying, .. } = &error else { panic!("{error}") };
     assert_eq!(staying[0].0.to_string(), "ConfigMap default/held");
-    assert_eq!(staying[0].1, "held by its finalizers: test/keep");
+    assert_eq!(staying[0].1, "held by its finalizer: test/keep");
 
     let requests: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
         kube::Api::namespaced(api.client().clone(), "default");

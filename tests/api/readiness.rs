@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::{api, applied};
 
-fn deployment(name: &str) -> String {
+pub(crate) fn deployment(name: &str) -> String {
     format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec: {{containers: [{{name: c, image: nobody.test/none:1}}]}}\n"
     )
 }
 
-fn reference(kind: &str, version: &str, name: &str) -> ObjectRef {
+pub(crate) fn reference(kind: &str, version: &str, name: &str) -> ObjectRef {
     ObjectRef {
         api_version: version.to_owned(),
         kind: kind.to_owned(),
@@ -28,7 +28,7 @@ fn reference(kind: &str, version: &str, name: &str) -> ObjectRef {
 }
 
 /// Writes a status, as a controller or a kubelet does.
-async fn set_status(api: &Api, object: &ObjectRef, status: Value) {
+pub(crate) async fn set_status(api: &Api, object: &ObjectRef, status: Value) {
     let served = api.served(object.group(), object.version(), &object.kind).await.expect("discovery").expect("served");
     let requests: KubeApi<DynamicObject> = KubeApi::namespaced_with(api.client().clone(), "default", &served.resource);
     let patch = json!({"status": status});
@@ -100,7 +100,8 @@ async fn an_image_that_nobody_has_is_named_after_the_grace() {
     let Error::Failed { cause, .. } = &error else { panic!("{error}") };
     assert_eq!(
         cause,
-        "0 of 1 replicas ready; pod imageless-1: container c: ImagePullBackOff: Back-off pulling image nobody.test/none:1"
+        "0 of 1 replicas ready; pod imageless-1: container c: ImagePullBackOff: Back-off pulling image nobody.test/none:1; \
+         not better within 0.5s, the grace for images (limit 1m)"
     );
 }
 

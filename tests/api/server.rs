@@ -1,127 +1,46 @@
 //! One API server for all tests of this program, started by the first that needs it and stopped
-//! when the program ends, however it ends.
+//! when the program ends, however it ends; and what tests do with any server.
 
-use std::io::Write as _;
-use std::net::TcpListener;
-use std::process::{Child, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
 use istiolab::objects::{Api, Applied, Error, Object, Options, SetName, apply, parse};
 use istiolab::plan::event::Progress;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio_util::sync::CancellationToken;
 
-/// The folder with `etcd` and `kube`.
-const BINARIES: &str = "ISTIOLAB_TEST_BINARIES";
-const TOKEN: &str = "test-token";
+use crate::own::Own;
+use crate::programs::binaries;
 
-/// Both processes end when the shell's input does, that is, when this program ends. What they
-/// print is kept for the message of a start that fails.
-const SCRIPT: &str = r#"
-cd "$1"
-"$2/etcd" --data-dir data --listen-client-urls "http://127.0.0.1:$3" --advertise-client-urls "http://127.0.0.1:$3" \
-  --listen-peer-urls "http://127.0.0.1:$4" --unsafe-no-fsync --log-level error > etcd.log 2>&1 &
-etcd=$!
-./kube-apiserver --etcd-servers "http://127.0.0.1:$3" --bind-address 127.0.0.1 --secure-port "$5" --cert-dir cert \
-  --service-account-key-file pki/sa.pub --service-account-signing-key-file pki/sa.key \
-  --service-account-issuer https://kubernetes.default.svc --token-auth-file tokens --authorization-mode AlwaysAllow \
-  --service-cluster-ip-range 10.0.0.0/24 --disable-admission-plugins ServiceAccount > apiserver.log 2>&1 &
-apiserver=$!
-cat > /dev/null
-kill $apiserver $etcd
-wait
-rm -rf "$1"
-"#;
+static SERVER: OnceLock<Option<Own>> = OnceLock::new();
 
-struct Server {
-    port: u16,
-    _shell: Child,
+/// The shared server, ready, or `None` where its programs are not there: then the test is skipped,
+/// which is said and is an error in CI.
+pub(crate) async fn shared(test: &str) -> Option<&'static Own> {
+    binaries(test)?;
+    let own = tokio::task::spawn_blocking(|| SERVER.get_or_init(|| Own::start("the shared server", &[])));
+    let own = own.await.expect("the server starts").as_ref()?;
+    own.ready().await;
+    Some(own)
 }
 
-static SERVER: OnceLock<Option<Server>> = OnceLock::new();
-
-/// The API of the shared server, or `None` where its programs are not there: then the test is
-/// skipped, which is said and is an error in CI.
+/// The API of the shared server; `None` as with [`shared`].
 pub(crate) async fn api(test: &str) -> Option<Api> {
-    let client = kube::Client::try_from(config(test).await?).expect("a client");
-    let begin = Instant::now();
-    while client.apiserver_version().await.is_err() || !ready(&client).await {
-        assert!(begin.elapsed() < Duration::from_mins(1), "the API server does not answer");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Some(Api::new(client))
+    Some(shared(test).await?.api().await)
 }
 
-/// The way to the shared server, which may still be starting; `None` as with [`api`].
+/// The way to the shared server; `None` as with [`shared`].
 pub(crate) async fn config(test: &str) -> Option<kube::Config> {
-    let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(start)).await.expect("the server starts");
-    let Some(server) = server else {
-        let reason = format!("SKIPPED {test}: {BINARIES} does not name a folder with etcd and kube\n");
-        assert!(std::env::var_os("CI").is_none(), "{reason}");
-        // Past the capture of output, which hides what tests that pass print.
-        fs_err::OpenOptions::new()
-            .append(true)
-            .open("/dev/stderr")
-            .and_then(|mut file| file.write_all(reason.as_bytes()))
-            .expect("told");
-        return None;
-    };
-    // Each test has a runtime of its own, and a client lives on one.
-    let kubeconfig = Kubeconfig::from_yaml(&format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: t\n\
-         clusters: [{{name: t, cluster: {{server: 'https://127.0.0.1:{}', insecure-skip-tls-verify: true}}}}]\n\
-         users: [{{name: t, user: {{token: {TOKEN}}}}}]\n\
-         contexts: [{{name: t, context: {{cluster: t, user: t}}}}]\n",
-        server.port
-    ))
-    .expect("a kubeconfig");
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-    Some(config.expect("a configuration"))
+    Some(shared(test).await?.config().await)
 }
 
-async fn ready(client: &kube::Client) -> bool {
-    let request = http::Request::get("/readyz").body(Vec::new()).expect("a request");
-    client.request_text(request).await.is_ok()
+/// A document with a config map.
+pub(crate) fn config_map(name: &str, value: &str) -> String {
+    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: '{value}'}}\n")
 }
 
-fn start() -> Option<Server> {
-    // Fails only if another test's client has installed it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let binaries = Utf8PathBuf::from(std::env::var(BINARIES).ok()?);
-    if !binaries.join("etcd").is_file() || !binaries.join("kube").is_file() {
-        return None;
-    }
-    let dir = Utf8PathBuf::from_path_buf(tempfile::tempdir().expect("a folder").keep()).expect("UTF-8");
-    for name in ["kube-apiserver", "kubeadm"] {
-        std::os::unix::fs::symlink(binaries.join("kube"), dir.join(name)).expect("a link");
-    }
-    fs_err::write(dir.join("tokens"), format!("{TOKEN},admin,admin,system:masters\n")).expect("written");
-    make_keys(&dir);
-    let [client, peer, secure] = free_ports();
-    let arguments = [dir.as_str(), binaries.as_str(), &client.to_string(), &peer.to_string(), &secure.to_string()];
-    let shell = command("sh").args(["-c", SCRIPT, "sh"]).args(arguments).stdin(Stdio::piped()).spawn();
-    Some(Server { port: secure, _shell: shell.expect("a shell") })
-}
-
-fn make_keys(dir: &Utf8Path) {
-    let made = command(dir.join("kubeadm").as_str())
-        .args(["init", "phase", "certs", "sa", "--kubernetes-version", "v1.34.0", "--cert-dir"])
-        .arg(dir.join("pki"))
-        .output()
-        .expect("kubeadm runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-}
-
-#[expect(clippy::disallowed_methods, reason = "the server outlives every runtime that the library's own spawner needs")]
-fn command(program: &str) -> std::process::Command {
-    std::process::Command::new(program)
-}
-
-fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
+/// As many config maps, `NAME-0` and so on.
+pub(crate) fn config_maps(name: &str, count: usize) -> String {
+    (0..count).map(|number| config_map(&format!("{name}-{number}"), "b")).collect()
 }
 
 /// The objects of a text.
@@ -153,6 +72,16 @@ pub(crate) async fn get(
     };
     let object = requests.get_opt(name).await.expect("an answer")?;
     Some(serde_json::to_value(object).expect("JSON"))
+}
+
+/// Changes an object of the core group by a merge patch.
+pub(crate) async fn patch(api: &Api, kind: &str, namespace: &str, name: &str, patch: &serde_json::Value) {
+    let served = api.served("", "v1", kind).await.expect("discovery").expect("a kind that is served");
+    let requests: kube::Api<kube::api::DynamicObject> =
+        kube::Api::namespaced_with(api.client().clone(), namespace, &served.resource);
+    let params =
+        kube::api::PatchParams { field_manager: Some("a-test".to_owned()), ..kube::api::PatchParams::default() };
+    requests.patch(name, &params, &kube::api::Patch::Merge(patch)).await.expect("patched");
 }
 
 /// Names of references, `Kind namespace/name`, sorted.

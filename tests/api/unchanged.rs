@@ -8,11 +8,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{api, applied, get, names};
-
-fn config_map(name: &str, value: &str) -> String {
-    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: '{value}'}}\n")
-}
+use crate::server::{api, applied, config_map, get, names};
 
 fn version(object: &Value) -> String {
     object["metadata"]["resourceVersion"].as_str().expect("a version").to_owned()
@@ -164,4 +160,36 @@ async fn the_projects_own_manifests_are_unchanged_when_applied_again() {
     assert_eq!(apply().await.created.len(), objects.len());
     let again = apply().await;
     assert!(again.is_unchanged(), "{again}");
+}
+
+#[tokio::test]
+async fn a_number_of_replicas_is_left_to_a_scaler_and_to_nobody_else() {
+    let Some(api) = api("replicas").await else { return };
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: scaled}\nspec:\n  replicas: 1\n  selector: {matchLabels: {app: s}}\n  template:\n    metadata: {labels: {app: s}}\n    spec: {containers: [{name: c, image: i}]}\n";
+    applied(&api, "scaled", text).await.expect("applied");
+    let requests: kube::Api<k8s_openapi::api::apps::v1::Deployment> =
+        kube::Api::namespaced(api.client().clone(), "default");
+    let scale = async |manager: &str, replicas: u8| {
+        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+        let patch = json!({"spec": {"replicas": replicas}});
+        requests.patch_scale("scaled", &params, &Patch::Merge(&patch)).await.expect("scaled");
+    };
+    scale("kubectl", 3).await;
+    let done = applied(&api, "scaled", text).await.expect("applied");
+    assert_eq!(names(&done.changed), ["Deployment default/scaled"]);
+    let replicas = async || {
+        get(&api, "apps/v1", "Deployment", "default", "scaled").await.expect("there")["spec"]["replicas"].clone()
+    };
+    assert_eq!(replicas().await, 1);
+
+    scale("kube-controller-manager", 4).await;
+    assert!(applied(&api, "scaled", text).await.expect("applied").is_unchanged());
+    // Other changes leave it, too.
+    let changed = text.replace("image: i", "image: j");
+    assert_eq!(
+        names(&applied(&api, "scaled", &changed).await.expect("applied").changed),
+        ["Deployment default/scaled"]
+    );
+    assert_eq!(replicas().await, 4);
+    assert!(applied(&api, "scaled", &changed).await.expect("applied").is_unchanged());
 }

@@ -48,7 +48,7 @@ fn not_a_lab() {
       lab.yaml:1:1: field `name` is missing
       lab.yaml:1:13: unknown value `v1` of `apiVersion`; known: istiolab.dev/v1alpha1
       lab.yaml:2:7: unknown value `Service` of `kind`; known: Lab
-      lab.yaml:3:1: unknown field `metadata`; known here: apiVersion, kind, name, cluster, images, registry, mesh, addons, applications, features
+      lab.yaml:3:1: unknown field `metadata`; known here: apiVersion, kind, name, cluster, images, registry, mesh, addons, applications, readiness, grace, features
     hint: `istiolab schema` prints what a lab file may hold; docs/lab-file.md explains it.
     ");
 }

@@ -2,10 +2,12 @@
 //! home of its own, with no programs in `PATH` but those that a test puts there.
 
 mod completion;
+mod convert;
 mod house;
 mod lab;
 mod lock;
 mod mirror;
+mod plan;
 mod sandbox;
 mod schema;
 mod steps;

@@ -19,12 +19,18 @@ fn help_names_every_verb_and_exit_code() {
 
     Commands:
       doctor      Check what labs need of this machine: engine, kernel limits, room, toolchains
+      plan        Show what `up` would do with the lab's objects; changes nothing
       up          Bring the lab up; on a lab that is up, change nothing
       test        Run the lab's scenarios
       run         Bring the lab up, run its scenarios, report
       status      Show how the lab stands; changes nothing
+      collect     Collect what explains how the lab stands in one file, without what is secret
       down        Take the lab down: cluster, registry and state go; built images stay in the cache
       inject      Inject proxies by hand into the objects of --file: YAML in, YAML out
+      convert     Convert the objects of --file to API versions that a cluster serves: YAML in, YAML out
+      graph       Show who calls whom in the mesh, from Prometheus' metrics
+      steps       Show the steps that scenarios are written in
+      lint        Look for faults in the lab's feature files, without a cluster
       images      Build and show the images that labs are made of
       schema      Print the JSON Schema of lab files
       completion  Print a script that completes istiolab's command line
@@ -45,13 +51,13 @@ fn help_names_every_verb_and_exit_code() {
               The form of what goes to standard output
 
               Possible values:
-              - text: For people
+              - text: For people; where objects are printed, YAML
               - json: For programs
               
               [default: text]
 
           --report <FORMAT=PATH>
-              Report files to write: junit=PATH, json=PATH
+              Report files to write: junit=PATH, json=PATH, html=PATH, messages=PATH
 
           --color <WHEN>
               When to use colours
@@ -78,6 +84,7 @@ fn help_names_every_verb_and_exit_code() {
     Exit codes:
        0  ok
        1  unexpected
+       2  changes are pending (plan --exit-code)
       64  the command line is wrong
       65  a file is wrong
       69  the engine, the cluster or a registry does not answer
@@ -100,7 +107,7 @@ fn an_unknown_verb() {
     --- stderr
     error: unrecognized subcommand 'statsu'
 
-      tip: a similar subcommand exists: 'status'
+      tip: some similar subcommands exist: 'steps', 'status'
 
     Usage: istiolab [OPTIONS] <COMMAND>
 
@@ -136,10 +143,10 @@ fn a_time_without_a_unit() {
 
 #[test]
 fn a_report_of_an_unknown_format() {
-    assert_snapshot!(run(&["run", "--report", "junit=a.xml,html=b"]), @"
+    assert_snapshot!(run(&["run", "--report", "junit=a.xml,pdf=b"]), @"
     exit: 64
     --- stderr
-    error: invalid value 'html=b' for '--report <FORMAT=PATH>': unknown report format `html`; known: junit, json
+    error: invalid value 'pdf=b' for '--report <FORMAT=PATH>': unknown report format `pdf`; known: junit, json, html, messages
 
     For more information, try '--help'.
     ");

@@ -2,12 +2,15 @@
 
 mod facts;
 mod pods;
+mod policy;
 mod probe;
 mod rules;
 mod wait;
+mod waiting;
 mod watched;
 
 pub use facts::Facts;
 pub use pods::{Class, Trouble, trouble};
+pub use policy::{Grace, Policy};
 pub use rules::{Verdict, judge};
-pub use wait::{Grace, wait, wait_with};
+pub use wait::{wait, wait_with};

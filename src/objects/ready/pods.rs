@@ -19,6 +19,18 @@ pub enum Class {
     Ended,
 }
 
+impl fmt::Display for Class {
+    /// As in "the grace for images".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Image => "images",
+            Self::Container => "containers",
+            Self::Crash | Self::Ended => "crashes",
+            Self::Scheduling => "scheduling",
+        })
+    }
+}
+
 /// What is wrong with a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -71,6 +83,32 @@ pub fn trouble(pod: &Value) -> Option<Trouble> {
         });
     }
     containers(status).find_map(container_trouble)
+}
+
+/// What a pod that is on its way still lacks; `None` if it is ready, in trouble or has ended.
+#[must_use]
+pub(super) fn lacking(pod: &Value) -> Option<String> {
+    let status = &pod["status"];
+    let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let holds =
+        |name: &str| conditions.iter().any(|condition| condition["type"] == name && condition["status"] == "True");
+    if matches!(status["phase"].as_str(), Some("Succeeded" | "Failed")) || holds("Ready") || trouble(pod).is_some() {
+        return None;
+    }
+    if !holds("PodScheduled") {
+        return Some("it is not scheduled".to_owned());
+    }
+    let unready = containers(status).filter(|container| {
+        let ended_well = container["state"]["terminated"]["exitCode"] == 0;
+        container["ready"] == false && !ended_well
+    });
+    // Those that come later wait for it.
+    let first = unready.into_iter().next()?;
+    let name = first["name"].as_str().unwrap_or_default();
+    Some(match first["state"]["waiting"]["reason"].as_str() {
+        Some(reason) => format!("container {name}: {reason}"),
+        None => format!("container {name} is not ready"),
+    })
 }
 
 fn containers(status: &Value) -> impl Iterator<Item = &Value> {
@@ -165,6 +203,21 @@ mod tests {
         assert_eq!(pod(json!({"name": "c", "state": {"running": {}}, "ready": false, "restartCount": 0})), None);
         assert_eq!(trouble(&json!({"status": {"phase": "Pending"}})), None);
         assert_eq!(trouble(&json!({})), None);
+    }
+
+    #[test]
+    fn a_pod_on_its_way_says_what_it_lacks() {
+        let pod = |conditions: Value, containers: Value| json!({"status": {"phase": "Pending", "conditions": conditions, "containerStatuses": containers}});
+        let scheduled = json!([{"type": "PodScheduled", "status": "True"}]);
+        let waiting = json!([{"name": "c", "ready": false, "state": {"waiting": {"reason": "ContainerCreating"}}}]);
+        let running = json!([{"name": "a", "ready": true, "state": {"running": {}}},
+            {"name": "c", "ready": false, "state": {"running": {}}}]);
+        assert_eq!(lacking(&pod(json!([]), json!([]))).as_deref(), Some("it is not scheduled"));
+        assert_eq!(lacking(&pod(scheduled.clone(), waiting)).as_deref(), Some("container c: ContainerCreating"));
+        assert_eq!(lacking(&pod(scheduled.clone(), running)).as_deref(), Some("container c is not ready"));
+        assert_eq!(lacking(&pod(json!([{"type": "Ready", "status": "True"}]), json!([]))), None);
+        let pulling = json!([{"name": "c", "ready": false, "state": {"waiting": {"reason": "ErrImagePull"}}}]);
+        assert_eq!(lacking(&pod(scheduled, pulling)), None);
     }
 
     #[test]

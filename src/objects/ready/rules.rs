@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::facts::Facts;
 
+mod workloads;
+
 /// What an object's fields say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -21,42 +23,65 @@ pub enum Verdict {
     Failed(String),
 }
 
-use Verdict::{Ailing, Failed, Ready, Waiting};
+use Verdict::{Failed, Ready, Waiting};
+
+/// What judges the objects of a kind.
+type Rule = fn(&Value, &Facts) -> Verdict;
+
+/// The kinds with a rule of their own: groups, kind, rule. All others are judged by conditions that
+/// any kind may have.
+const TABLE: [(&[&str], &str, Rule); 16] = [
+    (&[""], "Namespace", |object, _| phase(object, "Active")),
+    (&[""], "PersistentVolumeClaim", claim),
+    (&[""], "Pod", pod),
+    (&[""], "ReplicationController", workloads::replica_set),
+    (&[""], "Service", service),
+    (&["admissionregistration.k8s.io"], "MutatingWebhookConfiguration", webhooks),
+    (&["admissionregistration.k8s.io"], "ValidatingWebhookConfiguration", webhooks),
+    (&["apiextensions.k8s.io"], "CustomResourceDefinition", definition),
+    (&["apiregistration.k8s.io"], "APIService", |object, _| must(object, "Available")),
+    (&["apps", "extensions"], "DaemonSet", workloads::daemon_set),
+    (&["apps", "extensions"], "Deployment", workloads::deployment),
+    (&["apps", "extensions"], "ReplicaSet", workloads::replica_set),
+    (&["apps"], "StatefulSet", workloads::stateful_set),
+    (&["batch"], "Job", workloads::job),
+    (&["gateway.networking.k8s.io"], "Gateway", |object, _| must(object, "Programmed")),
+    (&["gateway.networking.k8s.io"], "GatewayClass", |object, _| must(object, "Accepted")),
+];
 
 /// Judges an object by its whole JSON.
 #[must_use]
 pub fn judge(object: &Value, facts: &Facts) -> Verdict {
-    let kind = object["kind"].as_str().unwrap_or_default();
-    let version = object["apiVersion"].as_str().unwrap_or_default();
-    let group = version.split_once('/').map_or("", |(group, _)| group);
+    underway(object).unwrap_or_else(|| match rule(group_of(object), kind_of(object)) {
+        Some(rule) => rule(object, facts),
+        None => by_conditions(object),
+    })
+}
+
+/// What holds for every kind: an object that is being deleted, or was changed since its controller
+/// looked at it, is not ready whatever else it says.
+pub(super) fn underway(object: &Value) -> Option<Verdict> {
     if object["metadata"]["deletionTimestamp"].is_string() {
-        return Waiting("it is being deleted".to_owned());
+        return Some(Waiting("it is being deleted".to_owned()));
     }
-    let generation = object["metadata"]["generation"].as_i64();
-    let observed = object["status"]["observedGeneration"].as_i64();
-    if let (Some(generation), Some(observed)) = (generation, observed)
-        && observed < generation
-    {
-        return Waiting(format!("its controller has seen generation {observed} of {generation}"));
-    }
-    match (group, kind) {
-        ("apps" | "extensions", "Deployment") => deployment(object),
-        ("apps", "StatefulSet") => stateful_set(object),
-        ("apps" | "extensions", "DaemonSet") => daemon_set(object),
-        ("apps" | "extensions", "ReplicaSet") => replica_set(object),
-        ("batch", "Job") => job(object),
-        ("", "Pod") => pod(object),
-        ("", "Service") => service(object, facts),
-        ("", "Namespace") => phase(object, "Active"),
-        ("", "PersistentVolumeClaim") => claim(object, facts),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition(object),
-        ("apiregistration.k8s.io", "APIService") => must(object, "Available"),
-        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration") => {
-            webhooks(object)
-        }
-        ("gateway.networking.k8s.io", "Gateway") => must(object, "Programmed"),
-        _ => by_conditions(object),
-    }
+    let generation = object["metadata"]["generation"].as_i64()?;
+    let observed = object["status"]["observedGeneration"].as_i64()?;
+    (observed < generation).then(|| Waiting(format!("its controller has seen generation {observed} of {generation}")))
+}
+
+/// The rule of a kind, if it has one of its own.
+pub(super) fn rule(group: &str, kind: &str) -> Option<Rule> {
+    TABLE.iter().find(|(groups, name, _)| *name == kind && groups.contains(&group)).map(|(.., rule)| *rule)
+}
+
+/// The kind of an object.
+pub(super) fn kind_of(object: &Value) -> &str {
+    object["kind"].as_str().unwrap_or_default()
+}
+
+/// The API group of an object.
+pub(super) fn group_of(object: &Value) -> &str {
+    object["apiVersion"].as_str().and_then(|version| version.split_once('/')).map_or("", |(group, _)| group)
 }
 
 /// Whether objects of this kind are ready as soon as they are there, so that nothing need be asked.
@@ -94,11 +119,6 @@ fn number(object: &Value, path: &str) -> i64 {
     object.pointer(path).and_then(Value::as_i64).unwrap_or_default()
 }
 
-/// The wanted number of replicas; one where nothing is said.
-fn wanted(object: &Value) -> i64 {
-    object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
-}
-
 fn condition<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == name)
 }
@@ -117,140 +137,7 @@ fn told(condition: &Value) -> String {
     }
 }
 
-fn counted(have: i64, want: i64, what: &str) -> Verdict {
-    Waiting(format!("{have} of {want} replicas {what}"))
-}
-
-fn deployment(object: &Value) -> Verdict {
-    if let Some(progressing) = condition(object, "Progressing")
-        && progressing["reason"] == "ProgressDeadlineExceeded"
-    {
-        return Failed(told(progressing));
-    }
-    if let Some(ailing) = replica_failure(object) {
-        return ailing;
-    }
-    let want = wanted(object);
-    let status = |name: &str| number(object, &format!("/status/{name}"));
-    if object["status"]["observedGeneration"].is_null() {
-        return Waiting("its controller has not seen it".to_owned());
-    }
-    if status("updatedReplicas") < want {
-        return counted(status("updatedReplicas"), want, "updated");
-    }
-    if status("replicas") > status("updatedReplicas") {
-        return Waiting(format!("{} old replicas are still there", status("replicas") - status("updatedReplicas")));
-    }
-    if status("availableReplicas") < want {
-        let ready = status("readyReplicas");
-        return if ready < want {
-            counted(ready, want, "ready")
-        } else {
-            counted(status("availableReplicas"), want, "available")
-        };
-    }
-    if want > 0 && condition(object, "Available").is_some_and(|condition| condition["status"] == "False") {
-        return Waiting("it is not available".to_owned());
-    }
-    Ready
-}
-
-fn stateful_set(object: &Value) -> Verdict {
-    if object["spec"]["updateStrategy"]["type"] == "OnDelete" {
-        return Ready;
-    }
-    if object["status"]["observedGeneration"].is_null() {
-        return Waiting("its controller has not seen it".to_owned());
-    }
-    let want = wanted(object);
-    let status = |name: &str| number(object, &format!("/status/{name}"));
-    if status("replicas") < want {
-        return counted(status("replicas"), want, "made");
-    }
-    if status("readyReplicas") < want {
-        return counted(status("readyReplicas"), want, "ready");
-    }
-    if status("replicas") > want {
-        return Waiting(format!("{} replicas too many are still there", status("replicas") - want));
-    }
-    let partition = number(object, "/spec/updateStrategy/rollingUpdate/partition");
-    if partition > 0 {
-        let updated = want - partition;
-        return if status("updatedReplicas") < updated {
-            counted(status("updatedReplicas"), updated, "updated")
-        } else {
-            Ready
-        };
-    }
-    if status("updatedReplicas") < want && object["status"]["currentRevision"] != object["status"]["updateRevision"] {
-        return counted(status("updatedReplicas"), want, "updated");
-    }
-    Ready
-}
-
-fn daemon_set(object: &Value) -> Verdict {
-    if object["spec"]["updateStrategy"]["type"] == "OnDelete" {
-        return Ready;
-    }
-    // Without this a set that nobody has looked at yet would wish for no pods at all.
-    if object["status"]["observedGeneration"].is_null() {
-        return Waiting("its controller has not seen it".to_owned());
-    }
-    let status = |name: &str| number(object, &format!("/status/{name}"));
-    let want = status("desiredNumberScheduled");
-    if status("currentNumberScheduled") < want {
-        return Waiting(format!("{} of {want} nodes have its pod", status("currentNumberScheduled")));
-    }
-    if status("updatedNumberScheduled") < want {
-        return Waiting(format!("{} of {want} pods updated", status("updatedNumberScheduled")));
-    }
-    if status("numberAvailable") < want {
-        return Waiting(format!("{} of {want} pods available", status("numberAvailable")));
-    }
-    Ready
-}
-
-/// Pods can't even be made: a quota, a webhook, a security policy.
-fn replica_failure(object: &Value) -> Option<Verdict> {
-    condition(object, "ReplicaFailure")
-        .filter(|failure| failure["status"] == "True")
-        .map(|failure| Ailing(told(failure)))
-}
-
-fn replica_set(object: &Value) -> Verdict {
-    if let Some(ailing) = replica_failure(object) {
-        return ailing;
-    }
-    let want = wanted(object);
-    let status = |name: &str| number(object, &format!("/status/{name}"));
-    if object["status"]["observedGeneration"].is_null() {
-        return Waiting("its controller has not seen it".to_owned());
-    }
-    if status("availableReplicas") < want {
-        return counted(status("availableReplicas"), want, "available");
-    }
-    if status("replicas") > want {
-        return Waiting(format!("{} replicas too many are still there", status("replicas") - want));
-    }
-    Ready
-}
-
-fn job(object: &Value) -> Verdict {
-    if let Some(failed) = condition(object, "Failed")
-        && failed["status"] == "True"
-    {
-        return Failed(told(failed));
-    }
-    if is_true(object, "Complete") || object["spec"]["suspend"] == true {
-        return Ready;
-    }
-    let want = object.pointer("/spec/completions").and_then(Value::as_i64).unwrap_or(1);
-    let failed = number(object, "/status/failed");
-    let state = format!("{} of {want} runs succeeded", number(object, "/status/succeeded"));
-    Waiting(if failed > 0 { format!("{state}, {failed} failed") } else { state })
-}
-
-fn pod(object: &Value) -> Verdict {
+fn pod(object: &Value, _: &Facts) -> Verdict {
     let status = &object["status"];
     match status["phase"].as_str().unwrap_or_default() {
         "Succeeded" => Ready,
@@ -304,7 +191,7 @@ fn claim(object: &Value, facts: &Facts) -> Verdict {
     }
 }
 
-fn definition(object: &Value) -> Verdict {
+fn definition(object: &Value, _: &Facts) -> Verdict {
     if let Some(names) = condition(object, "NamesAccepted")
         && names["status"] == "False"
     {
@@ -323,7 +210,7 @@ fn must(object: &Value, name: &str) -> Verdict {
 
 /// Webhooks that run in the cluster serve with a certificate of their own, which their server writes
 /// into the configuration once it is there; until then the API server can't reach them.
-fn webhooks(object: &Value) -> Verdict {
+fn webhooks(object: &Value, _: &Facts) -> Verdict {
     let hooks = object["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
     let missing = hooks.iter().find(|hook| {
         hook["clientConfig"]["service"].is_object()

@@ -46,7 +46,7 @@ fn a_deployment_fails_when_its_own_deadline_has_passed_and_ails_when_it_can_make
         json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "quota"}]);
     assert_eq!(
         verdict("apps/v1", "Deployment", json!({}), json!({"observedGeneration": 2, "conditions": conditions})),
-        Ailing("FailedCreate: quota".to_owned())
+        Verdict::Ailing("FailedCreate: quota".to_owned())
     );
 }
 
