@@ -59,7 +59,9 @@ struct Image {
     bytes: u64,
     before: u64,
     counter: Counter,
-    begin: Option<Instant>,
+    /// Since when it is being copied, with the others, and whether that was told.
+    since: Instant,
+    told: bool,
 }
 
 impl Shown {
@@ -73,7 +75,7 @@ impl Shown {
             let (title, counter) = (image.to_string(), moved.counter(image));
             let before = counter.image.load(Ordering::Relaxed);
             let progress = progress.for_step(format!("copy {title}"));
-            (number, Image { progress, title, bytes, before, counter, begin: None })
+            (number, Image { progress, title, bytes, before, counter, since: Instant::now(), told: false })
         });
         Self { images: shown.collect() }
     }
@@ -83,8 +85,8 @@ impl Shown {
         for image in self.images.values_mut() {
             let moved = image.counter.image.load(Ordering::Relaxed) - image.before;
             if moved > 0 {
-                let begin = image.begin();
-                image.progress.status(far(moved, image.bytes, begin.elapsed()));
+                image.begin();
+                image.progress.status(far(moved, image.bytes, image.since.elapsed()));
             }
         }
     }
@@ -99,7 +101,7 @@ impl Shown {
 
     /// Nothing moves any more.
     pub(super) fn stopped(self, failure: &Failure) {
-        for mut image in self.images.into_values().filter(|image| image.begin.is_some()) {
+        for mut image in self.images.into_values().filter(|image| image.told) {
             // The reason is told with the whole.
             image.end(match failure.kind {
                 Kind::Interrupted => Outcome::Cancelled,
@@ -110,16 +112,15 @@ impl Shown {
 }
 
 impl Image {
-    fn begin(&mut self) -> Instant {
-        *self.begin.get_or_insert_with(|| {
+    fn begin(&mut self) {
+        if !std::mem::replace(&mut self.told, true) {
             self.progress.emit(What::StepStarted { phase: "images".to_owned(), title: self.title.clone() });
-            Instant::now()
-        })
+        }
     }
 
     fn end(&mut self, outcome: Outcome) {
-        let elapsed = self.begin().elapsed();
-        self.progress.emit(What::StepFinished { outcome, elapsed });
+        self.begin();
+        self.progress.emit(What::StepFinished { outcome, elapsed: self.since.elapsed() });
     }
 }
 
