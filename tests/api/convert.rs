@@ -66,6 +66,9 @@ fn manifests(folder: &Utf8Path) -> Vec<Object> {
     objects
 }
 
+/// Where Istio goes: other tests use the namespace that it names.
+const NAMESPACE: &str = "convert-istio";
+
 /// The objects of Istio as a package has them, each once: several files bring the same definitions, some
 /// of them in a configuration map that a job would have applied.
 fn istio(folder: &Utf8Path) -> Vec<Object> {
@@ -79,6 +82,9 @@ fn istio(folder: &Utf8Path) -> Vec<Object> {
     let mut seen = BTreeSet::new();
     // There is no controller that could take the namespace away again.
     objects.retain(|object| object.kind() != "Namespace" && seen.insert(object.reference().to_string()));
+    for object in objects.iter_mut().filter(|object| object.namespace().is_some()) {
+        object.document["metadata"]["namespace"] = Value::from(NAMESPACE);
+    }
     objects
 }
 
@@ -86,13 +92,12 @@ fn istio(folder: &Utf8Path) -> Vec<Object> {
 async fn istio_of_past_years_is_taken_whole_and_stays_unchanged() {
     let test = "istio of past years";
     let Some(api) = api(test).await else { return };
-    applied(&api, "convert-namespace", "{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}")
-        .await
-        .expect("applied");
+    let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}");
+    applied(&api, "convert-namespace", &namespace).await.expect("applied");
     let (progress, cancel) = (Progress::silent(), CancellationToken::new());
     let options = Options {
         deadline: Duration::from_mins(2),
-        default_namespace: Some("istio-system".to_owned()),
+        default_namespace: Some(NAMESPACE.to_owned()),
         ..Options::default()
     };
     for (package, version, expected) in [

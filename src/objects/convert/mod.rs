@@ -1,7 +1,7 @@
 //! Conversion of objects that are written for an API version that the cluster does not serve.
 //!
 //! Each kind has the list of the versions it was ever served in, and rules that bring an object from an
-//! older version to the newest and back ([`kinds`]). Rules are Kubernetes' own conversions and defaults
+//! older version to the newest and back (`kinds.rs`). Rules are Kubernetes' own conversions and defaults
 //! (`pkg/apis/*/conversion.go` and `defaults.go`): where a version left something to a default that
 //! another version has differently, the old default is written out. What can't be said in the other
 //! version is refused with the reason, never dropped in silence.
@@ -132,6 +132,9 @@ pub fn convert(object: &Object, target: &Target) -> Result<Option<(Object, Conve
             }
         };
     };
+    if to == from && !scaling::has_references(kind) {
+        return Ok(None);
+    }
     let mut draft = Draft::new(object.document.clone());
     if to != from {
         let waits = !is_empty(draft.get(&["metadata", "initializers"]));

@@ -153,10 +153,15 @@ fn old_metric(source: &str, fields: &mut Fields) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether objects of a kind refer to others by version.
+pub(super) fn has_references(kind: &str) -> bool {
+    kind == "HorizontalPodAutoscaler"
+}
+
 /// Brings the references of a scaler to a version that is served: to the workload that it scales, and to
 /// the objects that its metrics describe.
 pub(super) fn redirect(draft: &mut Draft, kind: &str, target: &Target) {
-    if kind != "HorizontalPodAutoscaler" {
+    if !has_references(kind) {
         return;
     }
     let mut notes = Vec::new();
