@@ -16,7 +16,7 @@ Feature: The service graph
     And the service graph shows no call from "backend" to "client"
 
   @requires(servicegraph)
-  Scenario Outline: The five paths answer
+  Scenario Outline: The path <path> answers
     Then eventually within 15 seconds the lab's service graph answers on "<path>" with "<text>"
 
     Examples:

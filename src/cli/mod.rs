@@ -73,7 +73,7 @@ pub struct Global {
     /// The form of what goes to standard output
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: Output,
-    /// Report files to write: junit=PATH, json=PATH
+    /// Report files to write: junit=PATH, json=PATH, html=PATH, messages=PATH
     #[arg(long, global = true, value_delimiter = ',', value_name = "FORMAT=PATH")]
     pub report: Vec<Target>,
     /// When to use colours

@@ -27,7 +27,7 @@ enum Form {
     /// For a terminal.
     #[default]
     Text,
-    /// The page docs/steps.md.
+    /// The page docs/scenarios/steps.md.
     Markdown,
 }
 

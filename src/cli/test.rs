@@ -1,14 +1,22 @@
 //! `istiolab test`.
 
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use camino::Utf8Path;
+use tokio_util::sync::CancellationToken;
+
 use super::collect::Rescue;
 use super::{Context, Output};
 use crate::cluster;
 use crate::error::{Failure, Kind};
 use crate::lab::gate;
-use crate::lab::site::engine;
+use crate::observe::prometheus::Prometheus;
+use crate::observe::{Proxy, snapshot};
 use crate::plan::event::{Outcome, Progress, What};
+use crate::plan::journal::Journal;
 use crate::spec::Lab;
-use crate::verify::{self, Options, Totals};
+use crate::verify::{self, Options, Place, Ran, Shard, Totals};
 
 /// Run the lab's scenarios
 #[derive(Debug, clap::Args)]
@@ -37,6 +45,15 @@ pub(super) struct Choice {
     /// Begin no scenario after one has failed
     #[arg(long)]
     fail_fast: bool,
+    /// Only one part of the scenarios, such as 1/3
+    #[arg(long, value_name = "PART/PARTS")]
+    shard: Option<Shard>,
+    /// Run the scenarios so many times, and tell those that fail only now and then
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+    /// Only scenarios that failed the last time
+    #[arg(long)]
+    rerun_failed: bool,
 }
 
 impl Args {
@@ -45,9 +62,7 @@ impl Args {
         let (choice, tested) = (self.choice, &lab);
         let work = |progress| async move {
             let totals = choice.test(tested, context, &progress).await?;
-            if self.offline {
-                gate::verdict(&engine().await?, tested, &context.paths.lab(&tested.name)).await?;
-            }
+            gate::verdict(tested, &context.paths, self.offline).await?;
             Ok(totals)
         };
         let totals = self.rescue.report(&lab, context, |totals| verdict(*totals), work).await?;
@@ -78,7 +93,8 @@ impl Choice {
     }
 
     async fn run(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<Totals, Failure> {
-        let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig");
+        let folder = context.paths.lab(&lab.name);
+        let kubeconfig = folder.join("kubeconfig");
         if !kubeconfig.is_file() {
             return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up", lab.name))
                 .hint("Run `istiolab up` first, or `istiolab run`, which does both."));
@@ -88,11 +104,64 @@ impl Choice {
             name: self.name.clone(),
             parallel: self.parallel.map_or(lab.features.parallel, usize::from),
             fail_fast: self.fail_fast,
+            shard: self.shard,
+            only: self.rerun_failed.then(|| last_failed(&folder)).transpose()?,
             ..Options::of(lab)
         };
         let config = cluster::config(&kubeconfig).await?;
-        verify::run(config, options, progress, &context.cancel).await
+        let prometheus = lab.addons.iter().any(|addon| addon.name == "prometheus").then(|| Proxy::new(config.clone()));
+        let begin = SystemTime::now();
+        let ran = self.rounds(&config, &options, progress, &context.cancel).await?;
+        Journal::open(&folder)?.set(FAILED, &ran.failed())?;
+        for (scenario, failed, times) in ran.flakes() {
+            progress.warn(format!("Flaky: {scenario} failed {failed} of {times} times."));
+        }
+        if context.global.report.is_empty() {
+            return Ok(ran.totals());
+        }
+        if let (Some(proxy), Some(_)) = (prometheus.transpose()?, &lab.mesh) {
+            // For the reader of a report alone: what can't be had is only missed there.
+            match snapshot::take(&Prometheus::of_lab(&proxy), begin).await {
+                Ok(snapshot) => progress.emit(What::Mesh(Box::new(snapshot))),
+                Err(why) => progress.detail(format!("no picture of the mesh: {why}")),
+            }
+        }
+        Ok(ran.totals())
     }
+
+    /// Runs the scenarios as often as was asked for.
+    async fn rounds(
+        &self,
+        config: &kube::Config,
+        options: &Options,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Ran, Failure> {
+        let mut all = Ran::default();
+        for round in 1..=self.repeat {
+            if self.repeat > 1 {
+                progress.note(format!("Round {round} of {}.", self.repeat));
+            }
+            let ran = verify::run(config.clone(), options.clone(), progress, cancel).await?;
+            all.scenarios.extend(ran.scenarios);
+            if self.fail_fast && all.totals().failed > 0 {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The journal's entry with the scenarios that failed the last time.
+const FAILED: &str = "failed-scenarios";
+
+fn last_failed(folder: &Utf8Path) -> Result<BTreeSet<Place>, Failure> {
+    let failed: BTreeSet<Place> = Journal::open(folder)?.get(FAILED).unwrap_or_default();
+    if failed.is_empty() {
+        return Err(Failure::new(Kind::Usage, "no scenario failed the last time")
+            .hint("Run `istiolab test` without --rerun-failed."));
+    }
+    Ok(failed)
 }
 
 /// The failure of a run in which scenarios failed.

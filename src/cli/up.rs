@@ -10,7 +10,7 @@ use super::Context;
 use super::collect::Rescue;
 use crate::error::{Failure, Kind};
 use crate::images::bundle::Stack;
-use crate::lab::site::{Bundles, Site, Supply, engine};
+use crate::lab::site::{Bundles, Site, Supply};
 use crate::lab::up::{Options, up};
 use crate::lab::{gate, lock, plan};
 use crate::plan::event::{Progress, What};
@@ -96,10 +96,7 @@ impl Making {
 
     /// Fails if the lab is to be offline and its nodes asked others for images.
     pub(super) async fn verdict(&self, lab: &Lab, context: &Context) -> Result<(), Failure> {
-        if !self.offline {
-            return Ok(());
-        }
-        gate::verdict(&engine().await?, lab, &context.paths.lab(&lab.name)).await
+        gate::verdict(lab, &context.paths, self.offline).await
     }
 }
 

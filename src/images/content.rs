@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use serde_json::Value;
 
 use super::bundle::Names;
 use super::digest::Digest;
@@ -60,6 +61,16 @@ pub trait Content: Send + Sync + std::fmt::Debug {
         blob: &'a Descriptor,
         from: u64,
     ) -> BoxFuture<'a, Result<Stream, Failure>>;
+
+    /// What refers to the manifest `digest` of `image`'s repository, as descriptors word for word: signatures,
+    /// bills of materials. Nothing where nobody keeps such a list.
+    fn referrers<'a>(
+        &'a self,
+        _image: &'a Reference,
+        _digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Vec<Value>, Failure>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }
 
 /// Something that knows all that it holds, so that it can be served as a registry.

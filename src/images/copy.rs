@@ -11,7 +11,6 @@
 //! so that what a registry shows is whole.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
@@ -26,20 +25,28 @@ use crate::error::Failure;
 use crate::plan::event::Progress;
 
 mod checked;
+mod choice;
 mod error;
 mod graph;
 mod journal;
 mod look;
+mod rate;
+mod referrers;
 mod run;
 pub mod select;
+mod shown;
 mod to_registry;
 mod to_store;
 mod tree;
 
+pub use choice::Choice;
 pub use error::Error;
 pub use graph::{Plan, Share};
 pub use journal::Journal;
+pub use rate::Rates;
 pub use tree::{Manifest, Tree};
+
+use shown::Moved;
 
 /// An image to copy.
 #[derive(Clone, Debug)]
@@ -83,6 +90,9 @@ pub struct Copied {
     pub images: u64,
     /// Those of them that were there before.
     pub unchanged: u64,
+    /// What refers to them, as signatures do, if that was asked for; it is at the target too.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub referrers: u64,
     /// Blobs sent.
     pub blobs: u64,
     /// Their bytes; what was sent in vain is not in it.
@@ -91,6 +101,11 @@ pub struct Copied {
     pub mounted: u64,
     /// Requests and bytes at the target; of all that its client did.
     pub traffic: Traffic,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A source and a target.
@@ -104,17 +119,22 @@ struct Shared {
     /// Manifests that were read before; what is read now is put there too.
     manifests: Option<Layout>,
     journal: Option<Journal>,
+    choice: Choice,
+    referrers: bool,
+    /// Each image is told of as a step of its own.
+    by_image: bool,
     read: Mutex<HashMap<Digest, Arc<OnceCell<Raw>>>>,
-    /// The bytes of blobs that have moved so far.
-    moved: Arc<AtomicU64>,
+    /// The bytes of blobs that have moved so far, by the image that they were moved for.
+    moved: Moved,
 }
 
 impl Copier {
     /// From `source` to `target`.
     #[must_use]
     pub fn new(source: Arc<dyn Content>, target: Target) -> Self {
-        let (read, moved) = (Mutex::default(), Arc::default());
-        Self(Arc::new(Shared { source, target, manifests: None, journal: None, read, moved }))
+        let (manifests, journal, choice, referrers, by_image) = (None, None, Choice::All, false, false);
+        let (read, moved) = (Mutex::default(), Moved::default());
+        Self(Arc::new(Shared { source, target, manifests, journal, choice, referrers, by_image, read, moved }))
     }
 
     /// Reads manifests from `manifests` where it has them, and keeps there those that it reads: the
@@ -128,6 +148,24 @@ impl Copier {
     #[must_use]
     pub fn with_journal(self, journal: Journal) -> Self {
         self.changed(|shared| shared.journal = Some(journal))
+    }
+
+    /// Copies only these platforms of images that are not known from a lock.
+    #[must_use]
+    pub fn with_choice(self, choice: Choice) -> Self {
+        self.changed(|shared| shared.choice = choice)
+    }
+
+    /// Copies what refers to the images, too.
+    #[must_use]
+    pub fn with_referrers(self) -> Self {
+        self.changed(|shared| shared.referrers = true)
+    }
+
+    /// Tells of each image as of a step, besides the whole.
+    #[must_use]
+    pub fn shown_by_image(self) -> Self {
+        self.changed(|shared| shared.by_image = true)
     }
 
     fn changed(mut self, change: impl FnOnce(&mut Shared)) -> Self {
@@ -214,8 +252,8 @@ impl Shared {
     }
 
     fn keep(&self, raw: &Raw) -> Result<(), Failure> {
-        if let Some(kept) = self.manifests.as_ref().filter(|kept| !kept.has(&raw.digest)) {
-            kept.put(&raw.bytes)?;
+        if let Some(kept) = self.manifests.as_ref().filter(|kept| kept.read(&raw.digest).is_err()) {
+            kept.remember(&raw.bytes)?;
         }
         Ok(())
     }

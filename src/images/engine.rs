@@ -11,13 +11,19 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use super::content::Raw;
 use super::digest::{BUFFER, Digest};
-use super::layout::{Descriptor, Layout};
+use super::layout::{Descriptor, Layout, MANIFEST};
+use super::lock::describe;
+use super::reference::Reference;
 use crate::error::{Failure, Kind};
 use crate::plan::event::Progress;
 use crate::plan::graph::interrupted;
 
 mod archive;
+mod export;
+
+pub use export::Exported;
 
 /// Why the engine does not do what was asked.
 #[derive(Debug, Error)]
@@ -46,6 +52,30 @@ pub enum Error {
         /// Its words.
         why: String,
     },
+    /// What it gives out can't be kept.
+    #[error("what the container engine gives can't be kept in {folder}")]
+    Kept {
+        /// Where.
+        folder: camino::Utf8PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What it gives out is not what it should be.
+    #[error("what the container engine at {host} gives can't be used: {why}")]
+    Export {
+        /// Its address.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// The image is not for the engine.
+    #[error("{name} is not there for {platform}, which the engine runs")]
+    Platform {
+        /// The image's full name.
+        name: String,
+        /// What the engine runs.
+        platform: String,
+    },
     /// The image can't be read from the store.
     #[error("{name} can't be read from the image store")]
     Store {
@@ -73,7 +103,10 @@ impl From<Error> for Failure {
                 .hint("If it listens elsewhere, say where by DOCKER_HOST."),
             Error::Request { .. } if is_connection_lost(&error) => Self::new(Kind::Unavailable, error)
                 .hint("The engine went away. Start it again, then run the same command: it goes on from here."),
-            Error::Request { .. } | Error::Load { .. } => Self::new(Kind::Unavailable, error),
+            Error::Request { .. } | Error::Load { .. } | Error::Export { .. } => Self::new(Kind::Unavailable, error),
+            Error::Platform { .. } => Self::new(Kind::BadInput, error),
+            Error::Kept { .. } => Self::new(Kind::Unexpected, error)
+                .hint("See that there is room, or set ISTIOLAB_CACHE to another folder."),
             Error::Store { name, source } => Self::from(source).context(format!("reading {name} from the image store")),
         }
     }
@@ -121,6 +154,35 @@ pub async fn connect_to(host: &str) -> Result<Docker, Error> {
 fn identities(store: &Layout, digest: &Digest, name: &str) -> Result<[String; 2], Error> {
     let stored = |source| Error::Store { name: name.to_owned(), source };
     Ok([store.manifest(digest).map_err(stored)?.config.digest.to_string(), digest.to_string()])
+}
+
+/// What the engine runs, as `linux/amd64`.
+///
+/// # Errors
+/// [`Error::Request`].
+pub async fn platform(docker: &Docker) -> Result<String, Error> {
+    let version = docker.version().await.map_err(Error::request("asking for the version"))?;
+    let part = |text: Option<String>, usual: &str| text.filter(|text| !text.is_empty()).unwrap_or(usual.to_owned());
+    Ok(format!("{}/{}", part(version.os, "linux"), part(version.arch, "amd64")))
+}
+
+/// The manifest of the image for an engine of this platform, as `linux/amd64`, in the store, which knows the image.
+///
+/// # Errors
+/// [`Error::Store`], and [`Error::Platform`] if it is for other platforms only.
+pub fn choose(store: &Layout, image: &Reference, platform: &str) -> Result<Digest, Error> {
+    let name = image.to_string();
+    let stored = |source| Error::Store { name: name.clone(), source };
+    let root = store.resolve(&name).map(|root| root.digest);
+    let root = root.ok_or_else(|| Error::Platform { name: name.clone(), platform: platform.to_owned() })?;
+    let platforms = describe::platforms(&Raw::new(store.read(&root).map_err(stored)?.into(), MANIFEST));
+    if platforms.is_empty() {
+        return Ok(root);
+    }
+    // An index may say more of a processor than an engine does: `linux/arm64/v8`.
+    let fits = |name: &str| name.strip_prefix(platform).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let found = platforms.into_iter().find(|(name, _)| fits(name)).map(|(_, digest)| digest);
+    found.ok_or_else(|| Error::Platform { name: name.clone(), platform: platform.to_owned() })
 }
 
 /// Whether the engine has exactly this image under this name.

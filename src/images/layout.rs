@@ -135,7 +135,8 @@ pub struct Platform {
 pub struct ImageManifest {
     /// Always 2.
     pub schema_version: u32,
-    /// Always [`MANIFEST`].
+    /// [`MANIFEST`], or Docker's name of the same; some tools leave it out.
+    #[serde(default = "manifest_kind")]
     pub media_type: String,
     /// The image's configuration.
     pub config: Descriptor,
@@ -165,6 +166,10 @@ pub struct ImageIndex {
     pub media_type: String,
     /// The images.
     pub manifests: Vec<Descriptor>,
+}
+
+fn manifest_kind() -> String {
+    MANIFEST.to_owned()
 }
 
 fn index_kind() -> String {
@@ -230,6 +235,18 @@ impl Layout {
         let mut writer = self.writer()?;
         writer.write_all(bytes).map_err(|source| self.io(source))?;
         writer.finish()
+    }
+
+    /// As [`Layout::put`] for what can be had again, without waiting for the disk: after a loss of power it may
+    /// be damaged, which reading finds.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if they can't be written.
+    pub fn remember(&self, bytes: &[u8]) -> Result<(), Error> {
+        let mut file = self.temporary(&self.dir.join("blobs"))?;
+        let written = file.write_all(bytes);
+        let path = self.path(&Digest::of(bytes));
+        written.and_then(|()| Ok(file.persist(path).map(drop)?)).map_err(|source| self.io(source))
     }
 
     /// Starts a blob whose digest is not known yet. Nothing is kept unless [`BlobWriter::finish`] is

@@ -4,8 +4,7 @@
 //! counts, waits for its turn, logs in, follows redirects, and tries again.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use camino::Utf8PathBuf;
 use url::Url;
@@ -15,10 +14,12 @@ use super::reference::DEFAULT_REGISTRY;
 mod address;
 mod auth;
 pub mod challenge;
+mod connections;
 mod credentials;
 mod error;
 mod pace;
 mod read;
+mod referrers;
 mod send;
 mod source;
 mod traffic;
@@ -26,8 +27,9 @@ mod write;
 
 pub use error::Error;
 pub use read::LONGEST_MANIFEST;
+pub use referrers::Referrers;
 pub use send::Budget;
-pub use source::{Mirror, Upstreams};
+pub use source::{Mirror, Registries, Upstreams};
 pub use traffic::{About, Traffic};
 pub use write::{Body, Upload};
 
@@ -54,10 +56,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     base: Url,
     plain: BTreeSet<String>,
-    http: reqwest::Client,
-    /// For places that the registry leads to: it can't reach private networks.
-    outside: OnceLock<reqwest::Client>,
-    authorities: Vec<reqwest::Certificate>,
+    connections: connections::Connections,
     auth: auth::Auth,
     reads: pace::Pace,
     writes: pace::Pace,
@@ -91,18 +90,12 @@ impl Client {
             return Err(wrong());
         }
         let host = if base.trim_end_matches('/') == HUB { DEFAULT_REGISTRY.to_owned() } else { authority(&url) };
-        let authorities = authorities(access)?;
-        let mut builder = builder(&authorities);
-        if address::is_loopback(&url) {
-            builder = builder.no_proxy();
-        }
+        let connections = connections::Connections::new(&url, access)?;
         let auth = auth::Auth::new(access.docker_config.clone(), host);
         Ok(Self(Arc::new(Inner {
-            http: builder.build().map_err(|_| wrong())?,
             base: url,
             plain: access.plain.clone(),
-            outside: OnceLock::new(),
-            authorities,
+            connections,
             auth,
             reads: pace::Pace::default(),
             writes: pace::Pace::default(),
@@ -142,15 +135,8 @@ impl Client {
     }
 
     /// The client for what `url` names.
-    fn http_for(&self, url: &Url) -> &reqwest::Client {
-        if url.host() == self.0.base.host() || self.trusted(url) {
-            return &self.0.http;
-        }
-        self.0.outside.get_or_init(|| {
-            let client = builder(&self.0.authorities).dns_resolver(Arc::new(address::PublicOnly)).build();
-            // It differs from the first one, which could be built, only by its resolver.
-            client.unwrap_or_else(|_| self.0.http.clone())
-        })
+    fn http_for(&self, url: &Url) -> Result<&reqwest::Client, Error> {
+        self.0.connections.to(url, url.host() == self.0.base.host() || self.trusted(url))
     }
 
     /// Whether the user named the host of `url`.
@@ -174,27 +160,6 @@ impl Client {
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn authorities(access: &Access) -> Result<Vec<reqwest::Certificate>, Error> {
-    let Some(path) = &access.authorities else { return Ok(Vec::new()) };
-    let wrong = |why: String| Error::Authority { path: path.clone(), why };
-    let pem = fs_err::read(path).map_err(|error| wrong(error.to_string()))?;
-    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
-    if found.is_empty() { Err(wrong("there is none in it".to_owned())) } else { Ok(found) }
-}
-
-fn builder(authorities: &[reqwest::Certificate]) -> reqwest::ClientBuilder {
-    // A library's user need not have installed the process' TLS provider; main has.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Losing a race against another thread that installs it is just as good.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
-    let builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(10))
-        .read_timeout(Duration::from_mins(1));
-    if authorities.is_empty() { builder } else { builder.tls_certs_merge(authorities.iter().cloned()) }
 }
 
 #[cfg(test)]

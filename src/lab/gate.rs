@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use bollard::Docker;
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
-use super::site::provider;
+use super::site::{engine, provider};
 use crate::cluster::{Provider as _, gate};
 use crate::error::{Failure, Kind};
+use crate::paths::Paths;
 use crate::plan::journal;
 use crate::spec::Lab;
 
@@ -32,11 +32,16 @@ impl Closed {
     }
 }
 
-/// Fails if a node asked anybody but the lab's registry for an image since the gate was closed.
+/// Fails if the lab is to be offline and a node asked anybody but the lab's registry for an image since the gate
+/// was closed.
 ///
 /// # Errors
 /// [`Kind::Refused`] with each image and node, or if the gate is open; what the engine fails with.
-pub async fn verdict(docker: &Docker, lab: &Lab, folder: &Utf8Path) -> Result<(), Failure> {
+pub async fn verdict(lab: &Lab, paths: &Paths, offline: bool) -> Result<(), Failure> {
+    if !offline {
+        return Ok(());
+    }
+    let (docker, folder) = (&engine().await?, &paths.lab(&lab.name));
     let entry = journal::read(folder)?.remove(ENTRY);
     let closed: Option<Closed> = entry.and_then(|value| serde_json::from_value(value).ok());
     let Some(closed) = closed else {

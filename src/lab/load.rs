@@ -9,8 +9,8 @@ use futures::future::try_join_all;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::site::{FULL_NODE, LOAD_BALANCER, NODE, REGISTRY, provider};
-use crate::cluster::{Provider as _, records};
+use super::site::{FULL_NODE, LOAD_BALANCER, NODE, REGISTRY, running_nodes};
+use crate::cluster::records;
 use crate::error::{Failure, Kind};
 use crate::images::bundle::{self, Request};
 use crate::images::content::Content;
@@ -46,16 +46,10 @@ pub async fn load(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<BTreeMap<String, Loaded>, Failure> {
-    let nodes = provider(Utf8Path::new("kind"), docker, lab, folder).nodes().await?;
-    let nodes: Vec<String> =
-        nodes.into_iter().filter(|node| node.is_kubernetes() && node.running).map(|node| node.name).collect();
-    if nodes.is_empty() {
-        return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up", lab.name))
-            .hint("Run `istiolab up` first."));
-    }
+    let nodes = running_nodes(docker, lab, folder).await?;
     let wanted: BTreeMap<&Reference, &Entry> = lock.images.iter().filter(|(_, entry)| is_for_nodes(entry)).collect();
     let wanted = &wanted;
-    let all = nodes.iter().map(|node| async move {
+    let all = nodes.iter().map(|node| &node.name).map(|node| async move {
         let mut done = Loaded::default();
         let there = records::images(docker, node).await?;
         for (&image, entry) in wanted {

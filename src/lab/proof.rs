@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use serde::Serialize;
 
-use super::site::provider;
+use super::site::{provider, running_nodes};
 use crate::cluster::{self, Provider as _, records, registry_container};
 use crate::error::{Failure, Kind};
 use crate::images::bundle::Stack;
@@ -96,19 +96,14 @@ struct Running {
 /// [`Kind::Unavailable`] if the lab is not up; what the engine fails with.
 pub async fn prove(docker: &Docker, question: &Question<'_>, progress: &Progress) -> Result<Proof, Failure> {
     let lab = question.lab;
-    let provider = provider(Utf8Path::new("kind"), docker, lab, question.folder);
-    let nodes: Vec<_> =
-        provider.nodes().await?.into_iter().filter(|node| node.is_kubernetes() && node.running).collect();
-    if nodes.is_empty() {
-        return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up", lab.name))
-            .hint("Run `istiolab up` first; without --lab what was built is read."));
-    }
+    let nodes = running_nodes(docker, lab, question.folder).await?;
     progress.status("asking the nodes");
     let mut records = BTreeMap::new();
     for node in &nodes {
         records.insert(node.name.clone(), records::images(docker, &node.name).await?);
     }
     progress.status("asking for running pods");
+    let provider = provider(Utf8Path::new("kind"), docker, lab, question.folder);
     let running = running(&provider.kubeconfig()).await?;
     let mirror = match registry_container::address(docker, &lab.name).await? {
         Some(url) => Some(Mirror::at(&url, &Access::default())?),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{demand, project};
-use crate::cluster::{self, kind};
+use crate::cluster::{self, Node, Provider as _, kind};
 use crate::error::{Failure, Kind};
 use crate::images::content::Content;
 use crate::images::digest::Digest;
@@ -376,6 +376,20 @@ fn names(artifacts: &[Reference]) -> String {
 #[must_use]
 pub fn provider(kind: &Utf8Path, docker: &Docker, lab: &Lab, folder: &Utf8Path) -> Arc<kind::Kind> {
     Arc::new(kind::Kind::new(kind, docker.clone(), &lab.name, folder))
+}
+
+/// The lab's nodes that run, by its provider: there is at least one.
+///
+/// # Errors
+/// [`Kind::Unavailable`] if the lab is not up; what the engine fails with.
+pub(super) async fn running_nodes(docker: &Docker, lab: &Lab, folder: &Utf8Path) -> Result<Vec<Node>, Failure> {
+    let mut nodes = provider(Utf8Path::new(KIND), docker, lab, folder).nodes().await?;
+    nodes.retain(|node| node.is_kubernetes() && node.running);
+    if nodes.is_empty() {
+        return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up", lab.name))
+            .hint("Run `istiolab up` first."));
+    }
+    Ok(nodes)
 }
 
 /// The container engine.

@@ -6,6 +6,7 @@ mod graph;
 pub mod istiod;
 pub mod prometheus;
 pub mod proxy;
+pub mod snapshot;
 pub mod zipkin;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::proxy::{Proxy, Service, query};
 use super::{Answer, Error};
@@ -33,6 +33,15 @@ pub struct Sample {
     pub at: f64,
     /// The value.
     pub value: f64,
+}
+
+/// A series over time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Series {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Pairs of the time in seconds since 1970 and the value.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// Something that is scraped.
@@ -150,6 +159,17 @@ impl Prometheus {
         value(&answer)
     }
 
+    /// Evaluates a `PromQL` expression at every `step` seconds from `from` to `to`, in seconds since
+    /// 1970.
+    ///
+    /// # Errors
+    /// As [`Prometheus::query`].
+    pub async fn range(&self, expression: &str, from: f64, to: f64, step: f64) -> Result<Vec<Series>, Error> {
+        let (from, to, step) = (from.to_string(), to.to_string(), step.to_string());
+        let query = query(&[("query", expression), ("start", &from), ("end", &to), ("step", &step)]);
+        series(&self.service.get(&format!("/api/v1/query_range?{query}")).await?)
+    }
+
     /// What Prometheus scrapes now.
     ///
     /// # Errors
@@ -178,6 +198,12 @@ struct QueryData {
 struct RawSample {
     metric: BTreeMap<String, String>,
     value: (f64, String),
+}
+
+#[derive(Deserialize)]
+struct RawSeries {
+    metric: BTreeMap<String, String>,
+    values: Vec<(f64, String)>,
 }
 
 #[derive(Deserialize)]
@@ -211,6 +237,17 @@ pub fn value(answer: &Answer) -> Result<Value, Error> {
             reason: format!("the query gives a {other}, not a vector or a number"),
         }),
     }
+}
+
+/// Reads the answer of `/api/v1/query_range`.
+fn series(answer: &Answer) -> Result<Vec<Series>, Error> {
+    let data: QueryData = opened(answer)?;
+    let raw: Vec<RawSeries> =
+        serde_json::from_value(data.result).map_err(|error| answer.unexpected(error.to_string()))?;
+    let points = |values: Vec<(f64, String)>| {
+        values.into_iter().map(|(at, value)| Ok((at, number(answer, &value)?))).collect::<Result<Vec<_>, Error>>()
+    };
+    raw.into_iter().map(|raw| Ok(Series { labels: raw.metric, points: points(raw.values)? })).collect()
 }
 
 fn targets(answer: &Answer) -> Result<Vec<Target>, Error> {
@@ -272,6 +309,15 @@ mod tests {
         let value = value(&answer(200, body)).expect("it is an answer of Prometheus");
         assert!(value.is_empty());
         assert_eq!((value.sum(), value.to_string().as_str()), (0.0, "no sample"));
+    }
+
+    #[test]
+    fn a_range_has_points_in_time() {
+        let body = r#"{"status":"success","data":{"resultType":"matrix","result":[
+            {"metric":{"response_code":"200"},"values":[[10,"1"],[12.5,"NaN"]]}]}}"#;
+        let series = series(&answer(200, body)).expect("it is an answer of Prometheus");
+        assert_eq!((series[0].labels["response_code"].as_str(), series[0].points[0]), ("200", (10.0, 1.0)));
+        assert!(series[0].points[1].1.is_nan());
     }
 
     #[test]

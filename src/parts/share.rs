@@ -16,7 +16,7 @@ use super::{Error, Recipe, Recipes, found, key};
 use crate::error::{Failure, Kind};
 use crate::images::content::Content;
 use crate::images::copy::{Copier, Known, Target, Wanted};
-use crate::images::digest::Digest;
+use crate::images::digest::{Digest, copy};
 use crate::images::layout::{Descriptor, ImageManifest, Layout, MANIFEST};
 use crate::images::reference::Reference;
 use crate::paths::Paths;
@@ -115,10 +115,16 @@ pub async fn pack(
 fn artifact(record: &Record, layout: &Layout) -> Result<Descriptor, Error> {
     let mut files = BTreeMap::new();
     for (name, (path, _)) in &record.files {
-        let mut blob = layout.writer()?;
-        let mut file = fs::File::open(path).map_err(|source| Error::read(path, source))?;
-        std::io::copy(&mut file, &mut blob).map_err(|source| Error::read(path, source))?;
-        files.insert(name.clone(), blob.finish()?);
+        let open = || fs::File::open(path).map_err(|source| Error::read(path, source));
+        let (digest, size) = Digest::of_reader(open()?).map_err(|source| Error::read(path, source))?;
+        let kept = if layout.has_whole(&Descriptor::new(BYTES, digest, size)) {
+            (digest, size)
+        } else {
+            let mut blob = layout.writer()?;
+            copy(&mut open()?, &mut blob).map_err(|source| Error::read(path, source))?;
+            blob.finish()?
+        };
+        files.insert(name.clone(), kept);
     }
     let blobs = record.blobs.iter().map(|(digest, size)| (*digest, *size)).chain(files.values().copied());
     let layers = blobs.map(|(digest, size)| Descriptor::new(BYTES, digest, size)).collect();

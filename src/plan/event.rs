@@ -72,6 +72,8 @@ pub enum What {
     },
     /// A scenario ended; the whole record goes to the reports.
     Scenario(Box<crate::verify::record::Scenario>),
+    /// What the mesh looked like when the scenarios had ended.
+    Mesh(Box<crate::observe::snapshot::Snapshot>),
     /// An image that the lab runs on.
     Image {
         /// Its full name.

@@ -44,6 +44,7 @@ pub(super) fn render(tally: &Tally) -> String {
         "seconds": tally.elapsed().as_secs_f64(),
         "lab": lab,
         "images": tally.images,
+        "mesh": tally.mesh,
         "phases": phases,
         "steps": tally.steps.iter().map(step).collect::<Vec<_>>(),
         "slowestObjects": tally.slowest.iter().map(slow).collect::<Vec<_>>(),

@@ -1,7 +1,9 @@
 //! What the user and other programs read about a run: consumers of one stream of events.
 
+mod html;
 mod json;
 mod junit;
+mod messages;
 mod style;
 mod tally;
 pub mod target;
@@ -96,6 +98,8 @@ fn write(files: &[Target], tally: &Tally) -> Result<(), Failure> {
     files.iter().try_for_each(|target| {
         let text = match target.format {
             Format::Json => json::render(tally),
+            Format::Html => html::render(tally),
+            Format::Messages => messages::render(tally),
             Format::Junit => junit::render(tally)?,
         };
         target.write(&text)

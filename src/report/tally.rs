@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::text::counted;
 use crate::error::Kind;
+use crate::observe::snapshot::Snapshot;
 use crate::plan::event::{Event, Outcome, What};
 use crate::spec::Lab;
 use crate::verify::record::{Scenario, Status};
@@ -28,6 +29,8 @@ pub struct Tally {
     pub scenarios: Vec<Scenario>,
     /// Images that the lab runs on: name to digest.
     pub images: BTreeMap<String, String>,
+    /// What the mesh looked like at the end, where that could be seen.
+    pub mesh: Option<Snapshot>,
     /// What should be known although nothing stopped.
     pub warnings: Vec<String>,
     /// How the run ended: exit code and error; `None` while it runs or if it was cut off.
@@ -107,6 +110,7 @@ impl Tally {
             slowest: Vec::new(),
             scenarios: Vec::new(),
             images: BTreeMap::new(),
+            mesh: None,
             warnings: Vec::new(),
             ended: None,
         }
@@ -139,6 +143,7 @@ impl Tally {
                 self.became_ready(slow);
             }
             What::Scenario(scenario) => self.scenarios.push((**scenario).clone()),
+            What::Mesh(snapshot) => self.mesh = Some((**snapshot).clone()),
             What::Image { name, digest } => drop(self.images.insert(name.clone(), digest.clone())),
             What::Warning { text } => self.warnings.push(text.clone()),
             What::Ended { code, error } => self.ended = Some(self.verdict(*code, error.clone())),

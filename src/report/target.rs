@@ -1,4 +1,4 @@
-//! `--report junit=PATH,json=PATH`: which files a run writes.
+//! `--report junit=PATH,json=PATH,html=PATH,messages=PATH`: which files a run writes.
 
 use std::str::FromStr;
 
@@ -13,6 +13,10 @@ pub enum Format {
     Junit,
     /// Everything, as JSON.
     Json,
+    /// One page for people that needs nothing else.
+    Html,
+    /// Cucumber messages, one a line.
+    Messages,
 }
 
 /// A report file to write.
@@ -28,12 +32,14 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let example = "write it as junit=PATH or json=PATH, several separated by commas";
+        let example = "write it as junit=PATH, json=PATH, html=PATH or messages=PATH, several separated by commas";
         let (format, path) = text.split_once('=').ok_or_else(|| format!("`{text}` has no `=`; {example}"))?;
         let format = match format {
             "junit" => Format::Junit,
             "json" => Format::Json,
-            other => return Err(format!("unknown report format `{other}`; known: junit, json")),
+            "html" => Format::Html,
+            "messages" => Format::Messages,
+            other => return Err(format!("unknown report format `{other}`; known: junit, json, html, messages")),
         };
         if path.is_empty() {
             return Err(format!("`{text}` names no file; {example}"));
@@ -77,7 +83,7 @@ mod tests {
     #[test]
     fn what_is_no_target_is_told_why() {
         let error = |text: &str| text.parse::<Target>().expect_err("it is none");
-        assert_eq!(error("xml=a"), "unknown report format `xml`; known: junit, json");
+        assert_eq!(error("xml=a"), "unknown report format `xml`; known: junit, json, html, messages");
         assert!(error("junit").starts_with("`junit` has no `=`"));
         assert!(error("json=").starts_with("`json=` names no file"));
     }

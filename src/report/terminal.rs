@@ -133,7 +133,7 @@ impl Terminal {
             }
             What::Scenario(scenario) => self.scenario(scenario),
             What::Image { name, digest } => self.line(Verbosity::Verbose, &format!("{name} is {digest}")),
-            What::Ended { .. } => {}
+            What::Mesh(_) | What::Ended { .. } => {}
         }
     }
 

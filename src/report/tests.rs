@@ -233,6 +233,7 @@ fn json() {
       "images": {
         "istiolab.local/demo:0.1.0": "sha256:abc"
       },
+      "mesh": null,
       "phases": [
         {
           "name": "cluster",
@@ -420,4 +421,53 @@ async fn a_report_that_cant_be_written_fails_the_run() {
     let sinks = Sinks { terminal: None, files, lab: None };
     let failure = around(sinks, |_| async { Ok(()) }).await.expect_err("it can't be written");
     assert!(failure.to_string().contains("writing the report /proc/no/run.json"), "{failure}");
+}
+
+#[test]
+fn the_page_tells_what_failed_and_lets_nothing_break_out() {
+    let page = html::render(&tally(&events()));
+    for part in ["<!DOCTYPE html>", "What to look at", "Where the time went", "istiolab.local/demo:0.1.0", "sha256:abc"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    let mut told = tally(&events());
+    told.scenarios[0].name = "<script>alert(1)</script>".to_owned();
+    let page = html::render(&told);
+    assert!(!page.contains("<script>alert") && page.contains("&lt;script&gt;alert(1)"));
+}
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere() {
+    let page = html::render(&tally(&events()));
+    assert!(!page.contains("src=") && !page.contains("href=\"http") && !page.contains("url("), "{page}");
+}
+
+#[test]
+fn a_page_that_was_cut_off_says_so() {
+    let mut events = events();
+    events.retain(|event| !matches!(event.what, What::Ended { .. }));
+    let page = html::render(&tally(&events));
+    assert!(page.contains("Not finished") && page.contains("The run was cut off"));
+}
+
+#[test]
+fn messages_lead_from_each_step_to_its_scenario() {
+    let mut told = tally(&events());
+    told.scenarios[0].steps = vec![crate::verify::record::Step {
+        keyword: "Then".to_owned(),
+        text: "it works".to_owned(),
+        line: 8,
+        status: Status::Failed,
+        error: Some("it does not".to_owned()),
+        ..crate::verify::record::Step::default()
+    }];
+    let lines: Vec<serde_json::Value> =
+        messages::render(&told).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |kind: &str| lines.iter().filter_map(|line| line.get(kind)).collect::<Vec<_>>();
+    let (pickles, cases, finished) = (of("pickle"), of("testCase"), of("testStepFinished"));
+    assert_eq!((pickles.len(), cases.len()), (told.scenarios.len(), told.scenarios.len()));
+    assert_eq!(cases[0]["testSteps"][0]["pickleStepId"], pickles[0]["steps"][0]["id"]);
+    assert_eq!(finished[0]["testStepId"], cases[0]["testSteps"][0]["id"]);
+    assert_eq!(finished[0]["testStepResult"]["message"], "it does not");
+    assert_eq!(of("testRunFinished")[0]["success"], false);
 }

@@ -209,7 +209,7 @@ impl<'a> Facts<'a> {
                 self.problem(source.unwrap_or(images), "`images.source: registry` names no registry".to_owned(), hint);
             }
             (Some(at), source) => {
-                let wrong = text(at).and_then(|text| Mirror::place(text).err());
+                let wrong = text(at).and_then(|text| Mirror::parse(text).err());
                 if let Some(error) = wrong {
                     self.problem(at, format!("`images.registry`: {error}"), "write it as registry.example.com/path");
                 } else if source == Some("parts") {

@@ -18,7 +18,7 @@ mod unmet;
 pub mod vocabulary;
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
@@ -26,6 +26,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 pub use arguments::Arguments;
+pub use select::{Place, Shard};
 pub use steps::vocabulary;
 pub use unmet::Unmet;
 pub use world::Scene;
@@ -35,6 +36,7 @@ use crate::objects::Api;
 use crate::observe::Proxy;
 use crate::plan::event::Progress;
 use crate::spec::Lab;
+use record::Status;
 use vocabulary::Vocabulary;
 
 /// Which scenarios run, and how.
@@ -50,6 +52,10 @@ pub struct Options {
     pub name: Option<String>,
     /// How many scenarios run at once.
     pub parallel: usize,
+    /// Only this part of the scenarios.
+    pub shard: Option<Shard>,
+    /// Only the scenarios at these places.
+    pub only: Option<BTreeSet<Place>>,
     /// Whether no scenario begins after one failed.
     pub fail_fast: bool,
     /// What the lab has; a scenario with `@requires(x)` runs only if `x` is among it.
@@ -66,6 +72,8 @@ impl Default for Options {
             tags: None,
             name: None,
             parallel: 3,
+            shard: None,
+            only: None,
             fail_fast: false,
             capabilities: BTreeSet::new(),
             known_tags: Vec::new(),
@@ -104,6 +112,54 @@ pub struct Totals {
     pub skipped: usize,
 }
 
+/// How the scenarios of a run ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// Each of them; after several rounds, each as often as there were rounds.
+    pub scenarios: Vec<Ended>,
+}
+
+/// How a scenario ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// `Feature: scenario`.
+    pub scenario: String,
+    /// Its file and line.
+    pub place: Place,
+    /// How it ended.
+    pub status: Status,
+}
+
+impl Ran {
+    /// How many ended how.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let count = |status| self.scenarios.iter().filter(|ended| ended.status == status).count();
+        Totals { passed: count(Status::Passed), failed: count(Status::Failed), skipped: count(Status::Skipped) }
+    }
+
+    /// The places of those that failed at least once.
+    #[must_use]
+    pub fn failed(&self) -> BTreeSet<Place> {
+        let failed = self.scenarios.iter().filter(|ended| ended.status == Status::Failed);
+        failed.map(|ended| ended.place.clone()).collect()
+    }
+
+    /// Scenarios that neither passed nor failed every time: their names, how often they failed, and
+    /// how often they ran.
+    #[must_use]
+    pub fn flakes(&self) -> Vec<(String, usize, usize)> {
+        let mut counts: BTreeMap<&Place, (&str, usize, usize)> = BTreeMap::new();
+        for ended in self.scenarios.iter().filter(|ended| ended.status != Status::Skipped) {
+            let (_, failed, ran) = counts.entry(&ended.place).or_insert((&ended.scenario, 0, 0));
+            *failed += usize::from(ended.status == Status::Failed);
+            *ran += 1;
+        }
+        let flaky = counts.into_values().filter(|(_, failed, ran)| *failed > 0 && failed < ran);
+        flaky.map(|(name, failed, ran)| (name.to_owned(), failed, ran)).collect()
+    }
+}
+
 impl Totals {
     /// All of them.
     #[must_use]
@@ -138,7 +194,7 @@ pub async fn run(
     options: Options,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Totals, Failure> {
+) -> Result<Ran, Failure> {
     let vocabulary = Arc::new(steps::vocabulary().map_err(|error| Failure::new(Kind::Unexpected, error))?);
     run_with(vocabulary, config, options, progress, cancel).await
 }
@@ -149,7 +205,7 @@ async fn run_with(
     options: Options,
     progress: &Progress,
     cancel: &CancellationToken,
-) -> Result<Totals, Failure> {
+) -> Result<Ran, Failure> {
     let selection = select::select(&options)?;
     let client = kube::Client::try_from(config.clone()).map_err(|error| Failure::new(Kind::Unavailable, error))?;
     // Dropping the caller's future must end the thread as well.
@@ -157,9 +213,35 @@ async fn run_with(
     let _end = inner.clone().drop_guard();
     let shared = world::Shared { api: Api::new(client), proxy: Proxy::new(config)?, vocabulary, cancel: inner };
     let (handle, teller) = (tokio::runtime::Handle::current(), progress.clone());
-    let totals =
-        tokio::task::spawn_blocking(move || handle.block_on(run::execute(shared, selection, &options, &teller)))
-            .await
-            .map_err(|error| Failure::new(Kind::Unexpected, error).context("running the scenarios"))?;
-    if cancel.is_cancelled() { Err(crate::plan::graph::interrupted()) } else { Ok(totals) }
+    let ran = tokio::task::spawn_blocking(move || handle.block_on(run::execute(shared, selection, &options, &teller)))
+        .await
+        .map_err(|error| Failure::new(Kind::Unexpected, error).context("running the scenarios"))?;
+    if cancel.is_cancelled() { Err(crate::plan::graph::interrupted()) } else { Ok(ran) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_now_and_then_is_flaky() {
+        let ended = |name: &str, line, status| Ended {
+            scenario: format!("F: {name}"),
+            place: ("f.feature".to_owned(), line),
+            status,
+        };
+        let (passed, failed, skipped) = (Status::Passed, Status::Failed, Status::Skipped);
+        let scenarios = vec![
+            ended("always", 1, failed),
+            ended("always", 1, failed),
+            ended("never", 2, passed),
+            ended("never", 2, skipped),
+            ended("at times", 3, passed),
+            ended("at times", 3, failed),
+        ];
+        let ran = Ran { scenarios };
+        assert_eq!(ran.flakes(), [("F: at times".to_owned(), 1, 2)]);
+        assert_eq!(ran.totals(), Totals { passed: 2, failed: 3, skipped: 1 });
+        assert_eq!(ran.failed().len(), 2);
+    }
 }

@@ -10,7 +10,7 @@ use super::record::{self, Status, Step};
 use super::select::{self, Place, Selection, place};
 use super::trail::{Summary, Trail};
 use super::world::{Scene, Shared, World};
-use super::{Options, Totals};
+use super::{Ended, Options, Ran};
 use crate::observe::proxy::cut;
 use crate::plan::event::{Progress, What};
 use cucumber::codegen::LocalBoxFuture;
@@ -27,10 +27,10 @@ const INTERRUPTED: &str = "interrupted";
 
 /// Runs the selection to its end; must be polled on a thread of its own, because cucumber's
 /// futures stay where they are.
-pub(super) async fn execute(shared: Shared, selection: Selection, options: &Options, progress: &Progress) -> Totals {
+pub(super) async fn execute(shared: Shared, selection: Selection, options: &Options, progress: &Progress) -> Ran {
     let shared = Arc::new(shared);
     let trails = Trails::default();
-    let mut teller = Teller { totals: Totals::default(), progress: progress.clone() };
+    let mut teller = Teller { ran: Ran::default(), progress: progress.clone() };
     for (feature, scenario, reason) in &selection.skipped {
         teller.tell(unrun(feature, scenario, reason));
     }
@@ -53,7 +53,7 @@ pub(super) async fn execute(shared: Shared, selection: Selection, options: &Opti
     for (feature, scenario) in waiting.into_values() {
         teller.tell(unrun(&feature, &scenario, reason));
     }
-    teller.totals
+    teller.ran
 }
 
 fn configured(
@@ -171,17 +171,17 @@ fn finished(event: event::Cucumber<World>) -> Option<(event::Source<Feature>, ev
 
 /// Counts and emits records.
 struct Teller {
-    totals: Totals,
+    ran: Ran,
     progress: Progress,
 }
 
 impl Teller {
     fn tell(&mut self, record: record::Scenario) {
-        match record.status {
-            Status::Passed => self.totals.passed += 1,
-            Status::Failed => self.totals.failed += 1,
-            Status::Skipped => self.totals.skipped += 1,
-        }
+        self.ran.scenarios.push(Ended {
+            scenario: format!("{}: {}", record.feature, record.name),
+            place: (record.file.clone(), record.line),
+            status: record.status,
+        });
         self.progress.emit(What::Scenario(Box::new(record)));
     }
 }

@@ -1,6 +1,7 @@
 //! Feature files and which of their scenarios run.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cucumber::feature::Ext as _;
@@ -12,7 +13,28 @@ use super::Options;
 use crate::error::{Failure, Kind};
 
 /// Names a scenario of a run: its file and line.
-pub(super) type Place = (String, usize);
+pub type Place = (String, usize);
+
+/// One of several parts of the scenarios, so that several machines share them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which part, from 1.
+    pub part: usize,
+    /// How many parts there are.
+    pub of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = |number: &str| number.parse::<usize>().ok();
+        match text.split_once('/').map(|(part, of)| (read(part), read(of))) {
+            Some((Some(part), Some(of))) if (1..=of).contains(&part) => Ok(Self { part, of }),
+            _ => Err(format!("`{text}` is no part; write the first of three parts as 1/3")),
+        }
+    }
+}
 
 /// What runs, and what does not although it was asked for.
 #[derive(Debug, Default)]
@@ -21,6 +43,8 @@ pub(super) struct Selection {
     pub(super) features: Vec<Feature>,
     /// Scenarios that need what the lab has not, with the reason.
     pub(super) skipped: Vec<(Feature, gherkin::Scenario, String)>,
+    /// How many were asked for before they were shared out.
+    counted: usize,
 }
 
 impl Selection {
@@ -61,7 +85,8 @@ pub(super) fn select(options: &Options) -> Result<Selection, Failure> {
     if !problems.is_empty() {
         return Err(Failure::new(Kind::BadInput, problems.join("\n")));
     }
-    if selection.features.is_empty() && selection.skipped.is_empty() {
+    // A part may be empty where there are more machines than scenarios.
+    if selection.counted == 0 {
         return Err(Failure::new(Kind::Usage, "no scenario is left to run")
             .hint("Look at --tags, --name and the lab's features.paths."));
     }
@@ -143,6 +168,14 @@ fn choose(mut feature: Feature, options: &Options, tags: Option<&TagOperation>, 
         if !named || !tags.is_none_or(|tags| tags.eval(all().collect::<Vec<_>>())) {
             return false;
         }
+        if options.only.as_ref().is_some_and(|only| !only.contains(&place(&whole, scenario))) {
+            return false;
+        }
+        into.counted += 1;
+        // In turn, since scenarios of one feature take about the same time.
+        if options.shard.is_some_and(|Shard { part, of }| (into.counted - 1) % of != part - 1) {
+            return false;
+        }
         let missing = all().filter_map(|tag| requirement(tag)).find(|needed| !options.capabilities.contains(*needed));
         match missing {
             None => true,
@@ -197,6 +230,22 @@ mod tests {
             selection.scenarios().map(|(feature, scenario)| place(feature, scenario)).collect();
         assert_eq!(places.len(), 3, "{places:?}");
         assert_eq!(places.first().expect("a place").0, "f.feature");
+    }
+
+    #[test]
+    fn parts_share_all_scenarios_out() {
+        let of = |part| {
+            let shard = Some(Shard { part, of: 2 });
+            let (_dir, options) = options(FEATURE);
+            let selection = select(&Options { shard, ..options }).expect("it is Gherkin");
+            names(&selection).into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        // The second of the four lacks what it needs, and counts all the same.
+        assert_eq!((of(1), of(2)), (vec!["one".to_owned(), "three 1".to_owned()], vec!["three 2".to_owned()]));
+        assert_eq!("2/3".parse(), Ok(Shard { part: 2, of: 3 }));
+        for wrong in ["", "0/3", "4/3", "1", "a/b"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

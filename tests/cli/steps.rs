@@ -7,10 +7,10 @@ use crate::sandbox::Sandbox;
 #[test]
 fn the_published_page_is_the_programs() {
     let output = Sandbox::new().command(&["steps", "--as", "markdown"]).output().expect("istiolab can be started");
-    let file = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/steps.md");
+    let file = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/scenarios/steps.md");
     let published = fs_err::read_to_string(&file).unwrap_or_default();
     let printed = String::from_utf8(output.stdout).expect("it is text");
-    assert!(published == printed, "{file} is stale: cargo run -- steps --as markdown > docs/steps.md");
+    assert!(published == printed, "{file} is stale: cargo run -- steps --as markdown > docs/scenarios/steps.md");
 }
 
 #[test]

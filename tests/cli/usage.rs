@@ -57,7 +57,7 @@ fn help_names_every_verb_and_exit_code() {
               [default: text]
 
           --report <FORMAT=PATH>
-              Report files to write: junit=PATH, json=PATH
+              Report files to write: junit=PATH, json=PATH, html=PATH, messages=PATH
 
           --color <WHEN>
               When to use colours
@@ -143,10 +143,10 @@ fn a_time_without_a_unit() {
 
 #[test]
 fn a_report_of_an_unknown_format() {
-    assert_snapshot!(run(&["run", "--report", "junit=a.xml,html=b"]), @"
+    assert_snapshot!(run(&["run", "--report", "junit=a.xml,pdf=b"]), @"
     exit: 64
     --- stderr
-    error: invalid value 'html=b' for '--report <FORMAT=PATH>': unknown report format `html`; known: junit, json
+    error: invalid value 'pdf=b' for '--report <FORMAT=PATH>': unknown report format `pdf`; known: junit, json, html, messages
 
     For more information, try '--help'.
     ");

@@ -225,6 +225,32 @@ async fn a_store_takes_what_a_registry_has_and_gets_back_what_it_lost() {
     }
 }
 
+/// A plan asks for images, not for blobs: each that a repository has already, of an image that is not among those
+/// that are asked for, saves a request at both ends.
+async fn planned_at_most(target: Registry) {
+    let (_dir, path) = folder();
+    let store = Layout::open(path).expect("a store");
+    let (base, own) = (layer("base", 0o644, &[7; 5000]), layer("own", 0o644, b"own"));
+    let old = wanted(&store, "x.test/a:1", image(&store, &json!({"Cmd": ["old"]}), &[&base]).0);
+    let new = [wanted(&store, "x.test/a:2", image(&store, &json!({"Cmd": ["new"]}), &[&base, &own]).0)];
+    push(&store, &target, &[old]).await;
+    let to = anew(&target.client);
+    let copier = Copier::new(Arc::new(store.clone()), Target::Registry(to.clone()));
+    let (silent, cancel) = (Progress::silent(), CancellationToken::new());
+    let plan = copier.plan(&new, &silent, &cancel).await.expect("it answers");
+    assert_eq!((plan.blobs, plan.target_requests), (3, 1 + 2 * 3 + 1));
+    let done = push(&store, &target, &new).await;
+    assert_eq!((done.blobs, done.mounted, done.traffic.requests), (2, 1, plan.target_requests - 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_the_most_that_a_copy_takes() {
+    let Some(target) = Registry::needed("plan").await else { return };
+    planned_at_most(target).await;
+    let Some(target) = Registry::debian("plan at Debian's").await else { return };
+    planned_at_most(target).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_blob_is_named_and_never_becomes_an_image() {
     let Some(registry) = Registry::needed("damaged blob").await else { return };

@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use istiolab::images::digest::Digest;
 use istiolab::images::engine;
 use istiolab::images::layout::{CONFIG, Descriptor, ImageIndex, ImageManifest, LAYER, Layout, MANIFEST, Platform};
-use istiolab::images::registry::Client;
+use istiolab::images::registry::{Access, Client};
 use istiolab::paths::Paths;
 use istiolab::plan::event::Progress;
 use istiolab::process::Command;
@@ -80,11 +80,28 @@ pub(crate) fn folder() -> (TempDir, Utf8PathBuf) {
     (dir, path)
 }
 
+/// A port of loopback that nobody listens at.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
+/// `istiolab images` with these words, in a home of its own.
+pub(crate) fn images(home: &Utf8Path, words: &[&str]) -> Command {
+    Command::new(env!("CARGO_BIN_EXE_istiolab"))
+        .arg("images")
+        .args(words)
+        .env("ISTIOLAB_CACHE", home.join("cache"))
+        .env("ISTIOLAB_STATE", home.join("state"))
+        .env("HOME", home)
+}
+
 /// A running registry on a port of loopback; it ends with this value.
 pub(crate) struct Registry {
     pub(crate) client: Client,
     stop: CancellationToken,
     _dir: TempDir,
+    /// What its settings lead to.
+    more: Option<TempDir>,
 }
 
 impl Drop for Registry {
@@ -101,33 +118,61 @@ impl Registry {
 
     /// As [`Registry::start`], with logins as the program `htpasswd` writes them.
     pub(crate) async fn start_with(program: &Utf8Path, logins: Option<&str>) -> Self {
+        let Some(logins) = logins else { return Self::start_as(program, json!({}), &Access::default()).await };
         let (dir, path) = folder();
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let mut config = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {path}/data\nhttp:\n  addr: 127.0.0.1:{port}\n"
-        );
-        if let Some(logins) = logins {
-            fs_err::write(path.join("logins"), logins).expect("writable");
-            config = format!("{config}auth:\n  htpasswd:\n    realm: test\n    path: {path}/logins\n");
-        }
-        fs_err::write(path.join("config.yml"), config).expect("writable");
+        fs_err::write(path.join("logins"), logins).expect("writable");
+        let settings = json!({"auth": {"htpasswd": {"realm": "test", "path": path.join("logins")}}});
+        let mut registry = Self::start_as(program, settings, &Access::default()).await;
+        registry.more = Some(dir);
+        registry
+    }
+
+    /// As [`Registry::start`], with these settings besides; with TLS if `http` is in them, reached with `access`.
+    pub(crate) async fn start_as(program: &Utf8Path, settings: serde_json::Value, access: &Access) -> Self {
+        let (dir, path) = folder();
+        let port = free_port();
+        let scheme = if settings["http"].is_null() { "http" } else { "https" };
+        let mut config = json!({
+            "version": "0.1",
+            "storage": {"filesystem": {"rootdirectory": path.join("data")}},
+            "http": {"addr": format!("127.0.0.1:{port}")},
+        });
+        json_patch::merge(&mut config, &settings);
+        fs_err::write(path.join("config.yml"), config.to_string()).expect("writable");
+        let command =
+            Command::new(program).args(["serve", path.join("config.yml").as_str()]).env("OTEL_TRACES_EXPORTER", "none");
+        let client = || Client::with(&format!("{scheme}://127.0.0.1:{port}"), access).expect("an address");
+        Self::run(command, &client, dir).await
+    }
+
+    /// One that keeps lists of what refers to images: go-containerregistry's.
+    pub(crate) async fn listing(test: &str) -> Option<Self> {
+        let program = needed(test, program("ISTIOLAB_TEST_LISTING_REGISTRY", &["listing-registry"]))?;
+        let (dir, _) = folder();
+        let address = format!("127.0.0.1:{}", free_port());
+        let command = Command::new(&program).arg(&address);
+        let client = || Client::new(&format!("http://{address}")).expect("an address");
+        Some(Self::run(command, &client, dir).await)
+    }
+
+    async fn run(command: Command, client: &(impl Fn() -> Client + Sync), dir: TempDir) -> Self {
         let stop = CancellationToken::new();
-        let command = Command::new(program)
-            .args(["serve", path.join("config.yml").as_str()])
-            .env("OTEL_TRACES_EXPORTER", "none")
-            .limit(Duration::from_mins(10));
-        let child = stop.clone();
+        let (child, command) = (stop.clone(), command.limit(Duration::from_mins(10)));
         tokio::spawn(async move { command.run(&child).await });
-        let client = Client::new(&format!("http://127.0.0.1:{port}")).expect("an address");
+        let asking = client();
         for _ in 0..100 {
-            if client.ping().await.is_ok() {
+            if asking.ping().await.is_ok() {
                 // The tries until it answered must not be in the test's count.
-                let client = Client::new(client.base().as_str()).expect("an address");
-                return Self { client, stop, _dir: dir };
+                return Self { client: client(), stop, _dir: dir, more: None };
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("the registry did not answer within 10 s");
+    }
+
+    /// Its host and port.
+    pub(crate) fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.client.base().port().expect("a port"))
     }
 
     /// The registry, if there is a program.

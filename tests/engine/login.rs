@@ -11,7 +11,7 @@ use crate::copy::{anew, copy, wanted};
 use crate::fixture::{Registry, folder, image, layer, needed, program};
 
 /// `user` with the password `s3cret`.
-const LOGINS: &str = "user:$2b$04$TMvsqrEZ/IHmtsVL4P3L..Ptqkmzgg6LcM0.LeWV83tPtToXIabr.\n";
+pub(crate) const LOGINS: &str = "user:$2b$04$TMvsqrEZ/IHmtsVL4P3L..Ptqkmzgg6LcM0.LeWV83tPtToXIabr.\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_is_shown_where_it_is_asked_for() {

@@ -1,17 +1,15 @@
 //! `images bundle`, and `images verify FILE`: a lab's images in one file.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::super::Context;
+use super::ends::From;
 use super::megabytes;
 use crate::error::{Failure, Kind};
-use crate::images::bundle::{self, Base, Checked, Request, Stack, Supply, Written};
-use crate::images::layout::Layout;
+use crate::images::bundle::{self, Base, Checked, Request, Stack, Written};
 use crate::images::lock::{self, Lock};
-use crate::images::registry::Upstreams;
 use crate::lab::programs::programs;
 use crate::lab::site::Site;
 
@@ -30,15 +28,20 @@ pub(super) struct Args {
     /// Leave out what this older bundle, or a bundle of this older lock, holds.
     #[arg(long, value_name = "BUNDLE|LOCK")]
     since: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    from: From,
 }
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let lock = whole(context, self.lock.as_deref()).await?;
+        let inside = if self.lock.is_none() { self.from.inside()? } else { None };
+        let lock = match inside {
+            Some(inside) => inside,
+            None => whole(context, self.lock.as_deref()).await?,
+        };
         let base = self.since.as_deref().map(|path| Base::open(path, &self.platform)).transpose()?;
-        let store = Layout::open(context.paths.cache.join("images"))?;
-        let source = Supply::new(&lock, store, Arc::new(Upstreams::new(context.access())));
-        let (lock, source) = (&lock, &source);
+        let (source, _) = self.from.source(context, &lock, lock.images.keys().cloned().collect()).await?;
+        let (lock, source) = (&lock, source.as_ref());
         let request = Request { lock, platforms: &self.platform, source, base, to: &self.to };
         let work = |progress| async move { bundle::write(request, &progress, &context.cancel).await };
         let written = context.report(None, work).await?;

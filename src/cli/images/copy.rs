@@ -6,31 +6,31 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use bollard::Docker;
 use serde::Serialize;
 
 use super::super::Context;
-use super::reach::Reach;
-use super::{bundle, megabytes};
+use super::ends::{Ends, Selection};
+use super::megabytes;
 use crate::error::{Failure, Kind};
-use crate::images::bundle::{Bundle, Stack, Supply};
-use crate::images::content::Content;
-use crate::images::copy::select::{self, Naming};
-use crate::images::copy::{Copied, Copier, Journal, Target, Wanted};
+use crate::images::copy::{Copied, Copier, Journal, Rates, Target, Wanted};
+use crate::images::engine;
 use crate::images::layout::Layout;
-use crate::images::lock::Lock;
 use crate::images::reference::Reference;
-use crate::images::registry::{self, Access, Budget, Upstreams};
+use crate::images::registry::{Budget, Upstreams};
 use crate::plan::event::{Outcome, Progress, What};
 use crate::report::counted;
 
-/// Bring a lab's images into a registry of your own; what is there already is left as it is.
+/// Bring a lab's images into a registry of your own, or into the engine; what is there already is left as it is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Mirror {
-    /// The registry, as registry.example/team or `http://10.0.0.1:5000`. Each image goes under the name of its
-    /// own registry in it.
-    #[arg(long, value_name = "HOST[/PREFIX]")]
+    /// The registry, as registry.example/team or `http://10.0.0.1:5000`; each image goes under the name of its
+    /// own registry in it. Or docker-daemon: for the container engine, by way of the store.
+    #[arg(long, value_name = "HOST[/PREFIX]|docker-daemon:")]
     to: String,
+    /// Also bring what refers to the images: signatures, bills of materials.
+    #[arg(long)]
+    referrers: bool,
     #[command(flatten)]
     what: Selection,
 }
@@ -38,10 +38,14 @@ pub(super) struct Mirror {
 /// Show what `images mirror` or `images pull` would move, and move nothing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
-    /// The registry that the images would go to [default: the store].
-    #[arg(long, value_name = "HOST[/PREFIX]")]
+    /// Where the images would go, as `images mirror` takes it [default: the store].
+    #[arg(long, value_name = "HOST[/PREFIX]|docker-daemon:")]
     to: Option<String>,
-    /// How fast bytes move, in megabytes a second, for an estimate of the time.
+    /// Also what refers to the images: signatures, bills of materials.
+    #[arg(long, requires = "to")]
+    referrers: bool,
+    /// How fast bytes move, in megabytes a second, for an estimate of the time [default: as fast as in the last
+    /// copy between the two].
     #[arg(long, value_name = "MB/S", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     #[command(flatten)]
@@ -55,36 +59,6 @@ pub(super) struct Pull {
     what: Selection,
 }
 
-/// Which images, and where they come from.
-#[derive(Debug, clap::Args)]
-struct Selection {
-    /// Only these images, whatever their names mean now [default: all of the lock].
-    #[arg(value_name = "IMAGE")]
-    images: Vec<Reference>,
-    /// What the images are [default: images.lock beside the lab file].
-    #[arg(long, value_name = "FILE", conflicts_with = "images")]
-    lock: Option<Utf8PathBuf>,
-    /// Where they come from: a bundle, a folder with an OCI layout, or a mirror as HOST[/PREFIX] [default: the
-    /// store for what parts make, the images' own registries for the rest].
-    #[arg(long, value_name = "SOURCE")]
-    from: Vec<String>,
-    /// Show this platform's image under the tag, as linux/amd64, for registries that take no index of which
-    /// platforms are missing. Its digest is another one than the lock's.
-    #[arg(long, value_name = "PLATFORM", conflicts_with = "images")]
-    flatten: Option<String>,
-    #[command(flatten)]
-    reach: Reach,
-}
-
-/// The two ends.
-struct Ends {
-    source: Arc<dyn Content>,
-    target: Target,
-    wanted: Vec<Wanted>,
-    /// The images' own registries, if they are asked.
-    upstreams: Option<Arc<Upstreams>>,
-}
-
 #[derive(Serialize)]
 struct Planned {
     #[serde(flatten)]
@@ -93,6 +67,10 @@ struct Planned {
     to: String,
     /// What registries that the images come from let one ask still.
     budgets: BTreeMap<String, Budget>,
+    /// What the time is reckoned with: bytes a second, and whether that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u64>,
+    measured: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<u64>,
 }
@@ -101,6 +79,9 @@ struct Planned {
 struct Done {
     #[serde(flatten)]
     copied: Copied,
+    /// Images that the engine lacked, if they were to go there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loaded: Option<u64>,
     from: String,
     to: String,
     seconds: f64,
@@ -109,24 +90,24 @@ struct Done {
 impl Mirror {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let ends = self.what.ends(context, Some(&self.to)).await?;
-        copy(context, ends).await
+        copy(context, ends, self.referrers).await
     }
 }
 
 impl Pull {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let ends = self.what.ends(context, None).await?;
-        copy(context, ends).await
+        copy(context, ends, false).await
     }
 }
 
 impl Plan {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Ends { source, target, wanted, upstreams } = self.what.ends(context, self.to.as_deref()).await?;
-        let (from, to) = (source.describe(), target.describe());
-        let copier = copier(context, source, target)?;
+        let ends = self.what.ends(context, self.to.as_deref()).await?;
+        let (from, to) = (ends.source.describe(), ends.target.describe());
+        let (carrier, wanted, upstreams) = (carrier(context, &ends, self.referrers)?, ends.wanted, ends.upstreams);
         let work = |progress: Progress| async move {
-            let plan = copier.plan(&wanted, &progress, &context.cancel).await?;
+            let plan = carrier.plan(&wanted, &progress, &context.cancel).await?;
             let images: Vec<&Reference> = plan.by_image.keys().collect();
             let budgets = match upstreams {
                 Some(upstreams) => budgets(&upstreams, &images).await,
@@ -135,119 +116,82 @@ impl Plan {
             Ok((plan, budgets))
         };
         let (plan, budgets) = context.report(None, work).await?;
-        let seconds = self.rate.map(|rate| plan.bytes.div_ceil(u64::from(rate) * 1_000_000));
-        let planned = Planned { plan, from, to, budgets, seconds };
+        let given = self.rate.map(|rate| u64::from(rate) * 1_000_000);
+        let rate = given.or_else(|| rates(context).get(&from, &to));
+        let seconds = rate.map(|rate| plan.bytes.div_ceil(rate));
+        let planned = Planned { plan, from, to, budgets, rate, measured: given.is_none() && rate.is_some(), seconds };
         context.print(&planned, plan_text(&planned))
     }
 }
 
-impl Selection {
-    /// The bundles that the images come from, if it is bundles.
-    fn bundles(&self) -> Result<Option<Stack>, Failure> {
-        let files: Vec<Utf8PathBuf> = self.from.iter().map(Utf8PathBuf::from).collect();
-        let one_other = files.len() == 1 && !files[0].is_file();
-        if files.is_empty() || one_other { Ok(None) } else { Ok(Some(Stack::open(&files)?)) }
-    }
-
-    async fn ends(self, context: &Context, to: Option<&str>) -> Result<Ends, Failure> {
-        let bundles = self.bundles()?;
-        let access = self.reach.access(context);
-        let store = Layout::open(context.paths.cache.join("images"))?;
-        let mirror = to.map(|to| mirror(to, &access)).transpose()?;
-        let naming = mirror.as_ref().map_or(Naming::Store, Naming::Mirror);
-        let lock = match &bundles {
-            _ if !self.images.is_empty() => Lock::default(),
-            // A bundle says itself what is inside.
-            Some(bundles) if self.lock.is_none() => inside(bundles),
-            // What is made here is taken along; what comes from elsewhere need not be made.
-            None if mirror.is_some() && self.from.is_empty() => bundle::whole(context, self.lock.as_deref()).await?,
-            _ => bundle::locked(context, self.lock.as_deref())?,
-        };
-        let wanted = if self.images.is_empty() {
-            select::locked(&lock, &naming, self.flatten.as_deref())?
-        } else {
-            let images: Vec<Reference> = self.images.into_iter().map(Reference::complete).collect();
-            select::named(&images, &naming)
-        };
-        let (mut upstreams, source): (_, Arc<dyn Content>) = match self.from.as_slice() {
-            [] => {
-                let all = Arc::new(Upstreams::new(access));
-                (Some(Arc::clone(&all)), Arc::new(Supply::new(&lock, store.clone(), all)))
-            }
-            [one] if !Utf8Path::new(one).exists() => (None, Arc::new(self::mirror(one, &access)?)),
-            [one] if Utf8Path::new(one).join("oci-layout").is_file() => (None, Arc::new(Layout::open(one.as_str())?)),
-            _ => (None, Arc::new(bundles.unwrap_or(Stack::open(&[])?))),
-        };
-        let target = match &mirror {
-            Some(mirror) => Target::Registry(mirror.client().clone()),
-            None => Target::Store(store),
-        };
-        if wanted.is_empty() {
-            upstreams = None;
-        }
-        Ok(Ends { source, target, wanted, upstreams })
-    }
+fn rates(context: &Context) -> Rates {
+    Rates::new(context.paths.state.join("rates.json"))
 }
 
-/// The images of all the locks in bundles; where two have the same name, the first one's counts.
-fn inside(bundles: &Stack) -> Lock {
-    let mut lock = Lock::default();
-    for bundle in bundles.bundles().iter().filter_map(Bundle::lock) {
-        for (image, entry) in &bundle.images {
-            lock.images.entry(image.clone()).or_insert_with(|| entry.clone());
-        }
-    }
-    lock
-}
-
-fn mirror(text: &str, access: &Access) -> Result<registry::Mirror, Failure> {
-    registry::Mirror::at(text, access)
-        .map_err(|error| Failure::new(Kind::Usage, error).hint("Write it as registry.example.com/team/lab."))
-}
-
-fn copier(context: &Context, source: Arc<dyn Content>, target: Target) -> Result<Copier, Failure> {
+fn carrier(context: &Context, ends: &Ends, referrers: bool) -> Result<Copier, Failure> {
     let manifests = Layout::open(context.paths.cache.join("manifests"))?;
-    Ok(Copier::new(source, target).with_manifests(manifests))
+    let copier = Copier::new(Arc::clone(&ends.source), ends.target.clone());
+    let copier = copier.with_manifests(manifests).with_choice(ends.choice.clone()).shown_by_image();
+    Ok(if referrers { copier.with_referrers() } else { copier })
 }
 
-async fn copy(context: &Context, ends: Ends) -> Result<(), Failure> {
-    let Ends { source, target, wanted, upstreams: _ } = ends;
-    let (from, to) = (source.describe(), target.describe());
-    let mut engine = copier(context, source, target)?;
+async fn copy(context: &Context, ends: Ends, referrers: bool) -> Result<(), Failure> {
+    let mut carrier = carrier(context, &ends, referrers)?;
     if let Some(journal) = Journal::open(&context.paths.state.join("uploads"))? {
-        engine = engine.with_journal(journal);
+        carrier = carrier.with_journal(journal);
     }
+    let Ends { source, target, wanted, engine, .. } = ends;
+    let (from, to) = (source.describe(), target.describe());
     let begin = Instant::now();
     let title = format!("copying {} to {to}", counted(wanted.len(), "image"));
+    let (carrier, wanted, engine) = (&carrier, &wanted, engine.as_ref());
     let work = |progress: Progress| async move {
-        step(&progress, title, async {
-            let copied = engine.copy(&wanted, &progress.for_step("copy"), &context.cancel).await?;
-            let new = copied.images - copied.unchanged;
-            let outcome = match new {
-                0 => Outcome::Unchanged,
-                new => Outcome::done(format!(
-                    "{}, {}, {}",
-                    many(new, "image"),
-                    many(copied.blobs, "blob"),
-                    megabytes(copied.bytes)
-                )),
-            };
+        let copying = async {
+            let copied = carrier.copy(wanted, &progress.for_step("copy"), &context.cancel).await?;
+            let (new, bytes) = (copied.images - copied.unchanged, megabytes(copied.bytes));
+            let done = format!("{}, {}, {bytes}", many(new, "image"), many(copied.blobs, "blob"));
+            let outcome = if new == 0 { Outcome::Unchanged } else { Outcome::done(done) };
             Ok((copied, outcome))
-        })
-        .await
+        };
+        let copied = step(&progress, "copy", title, copying).await?;
+        let seconds = begin.elapsed();
+        let (Some(docker), Target::Store(store)) = (engine, target) else { return Ok((copied, seconds, None)) };
+        let title = format!("loading {} into the engine", counted(wanted.len(), "image"));
+        let loading = load(context, docker, &store, wanted, progress.for_step("load"));
+        Ok((copied, seconds, Some(step(&progress, "load", title, loading).await?)))
     };
-    let copied = context.report(None, work).await?;
-    let done = Done { copied, from, to, seconds: begin.elapsed().as_secs_f64() };
+    let (copied, copying, loaded) = context.report(None, work).await?;
+    rates(context).took(&from, &to, copied.bytes, copying);
+    let done = Done { copied, loaded, from, to, seconds: begin.elapsed().as_secs_f64() };
     context.print(&done, done_text(&done))
+}
+
+/// Loads what is in the store now into the engine; how many it lacked.
+async fn load(
+    context: &Context,
+    docker: &Docker,
+    store: &Layout,
+    wanted: &[Wanted],
+    progress: Progress,
+) -> Result<(u64, Outcome), Failure> {
+    let platform = engine::platform(docker).await?;
+    let mut loaded = 0;
+    for Wanted { image, .. } in wanted {
+        let digest = engine::choose(store, image, &platform)?;
+        let name = image.to_string();
+        loaded += u64::from(engine::load(docker, store, &digest, &name, &progress, &context.cancel).await?);
+    }
+    Ok((loaded, if loaded == 0 { Outcome::Unchanged } else { Outcome::done(many(loaded, "image")) }))
 }
 
 /// Tells that `work` begins, and how it ended.
 async fn step<T>(
     progress: &Progress,
+    id: &str,
     title: String,
     work: impl Future<Output = Result<(T, Outcome), Failure>>,
 ) -> Result<T, Failure> {
-    let progress = progress.for_step("copy");
+    let progress = progress.for_step(id);
     let begin = Instant::now();
     progress.emit(What::StepStarted { phase: "images".to_owned(), title });
     let (outcome, result) = match work.await {
@@ -293,6 +237,9 @@ fn plan_text(planned: &Planned) -> String {
     }
     let _ = writeln!(text, "from {from}\nto {to}");
     let _ = writeln!(text, "{}; there already: {}", many(plan.images, "image"), plan.unchanged);
+    if plan.referrers > 0 {
+        let _ = writeln!(text, "{} that refer to them", many(plan.referrers, "manifest"));
+    }
     let (blobs, mounts) = (many(plan.blobs, "blob"), many(plan.mounts, "blob"));
     let (bytes, manifests) = (megabytes(plan.bytes), many(plan.manifests, "manifest"));
     let _ = writeln!(text, "to move: {blobs} with {bytes}, {manifests}; {mounts} to take over at the target");
@@ -303,17 +250,25 @@ fn plan_text(planned: &Planned) -> String {
         });
         let _ = writeln!(text, "{registry}: {} of {} pulls left{window}", budget.remaining, budget.limit);
     }
-    if let Some(seconds) = planned.seconds {
-        let _ = writeln!(text, "time: about {}", humantime::format_duration(Duration::from_secs(seconds)));
+    if let (Some(seconds), Some(rate)) = (planned.seconds, planned.rate) {
+        let time = humantime::format_duration(Duration::from_secs(seconds));
+        let measured = if planned.measured { " of the last copy between them" } else { "" };
+        let _ = writeln!(text, "time: about {time}, at the {}/s{measured}", megabytes(rate));
     }
     text
 }
 
 fn done_text(done: &Done) -> String {
-    let Copied { images, unchanged, blobs, bytes, mounted, traffic } = &done.copied;
+    let Copied { images, unchanged, referrers, blobs, bytes, mounted, traffic } = &done.copied;
     let mut text = format!("{} at {}; there already: {unchanged}\n", many(*images, "image"), done.to);
     let (blobs, mounted) = (many(*blobs, "blob"), many(*mounted, "blob"));
     let _ = writeln!(text, "moved: {blobs} with {}; {mounted} there or taken over", megabytes(*bytes));
+    if *referrers > 0 {
+        let _ = writeln!(text, "{} that refer to them", many(*referrers, "manifest"));
+    }
+    if let Some(loaded) = done.loaded {
+        let _ = writeln!(text, "loaded into the engine: {}", many(loaded, "image"));
+    }
     if traffic.requests > 0 {
         let _ = writeln!(text, "requests at the target: {}", traffic.requests);
     }

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod copy;
+mod ends;
 mod load;
 mod lock;
 mod proof;
@@ -16,6 +17,7 @@ use clap::Subcommand;
 
 use super::Context;
 use crate::error::{Failure, Kind};
+use crate::lab::project;
 use crate::parts::{self, Built, Listed, Recipes};
 
 /// Build and show the images that labs are made of.
@@ -107,19 +109,10 @@ impl Args {
     }
 }
 
-/// The folder `parts` of the project: that of the working folder or of one above it, else that of
-/// the sources that this program was built from.
+/// The folder `parts` of the project that the working folder is in, unless one is given.
 fn folder(given: Option<Utf8PathBuf>) -> Result<Utf8PathBuf, Failure> {
-    if let Some(dir) = given {
-        return Ok(dir);
-    }
-    let here = std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok());
-    let above = here.iter().flat_map(|dir| dir.ancestors()).map(|dir| dir.join("parts"));
-    let sources = Utf8PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/parts"));
-    above.chain([sources]).find(|dir| dir.join("base/part.yaml").is_file()).ok_or_else(|| {
-        Failure::new(Kind::BadInput, "no folder with recipes of parts was found")
-            .hint("Run this in a checkout of the project, or name the folder with --recipes.")
-    })
+    let here = || std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok()).unwrap_or_default();
+    given.map_or_else(|| Ok(project::root(&here())?.join("parts")), Ok)
 }
 
 fn built_table(parts: &[Built]) -> String {

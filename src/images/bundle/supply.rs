@@ -56,4 +56,13 @@ impl Content for Supply {
     ) -> BoxFuture<'a, Result<Stream, Failure>> {
         self.of(image, Some(&blob.digest)).blob(image, blob, from).boxed()
     }
+
+    fn referrers<'a>(
+        &'a self,
+        image: &'a Reference,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Vec<serde_json::Value>, Failure>> {
+        // What parts make is referred to by nobody.
+        if self.made.contains(image) { self.store.referrers(image, digest) } else { self.rest.referrers(image, digest) }
+    }
 }

@@ -39,6 +39,9 @@ pub struct Plan {
     pub images: u64,
     /// Those of them that are at the target as they should be.
     pub unchanged: u64,
+    /// What refers to them, if that was asked for.
+    #[serde(skip_serializing_if = "super::is_zero")]
+    pub referrers: u64,
     /// Manifests to put.
     pub manifests: u64,
     /// Blobs to send.

@@ -78,7 +78,6 @@ impl Journal {
         for (key, location) in &open {
             write(&mut kept, key, Some(location)).map_err(wrong)?;
         }
-        kept.as_file().sync_all().map_err(wrong)?;
         kept.persist(path).map_err(|error| wrong(error.error))?;
         let file = fs_err::OpenOptions::new().append(true).open(path).map_err(wrong)?;
         Ok(Some(Self { state: Mutex::new(State { file, open, _lock: lock }) }))

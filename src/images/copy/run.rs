@@ -1,7 +1,7 @@
 //! Doing what has to be done.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::graph::Task;
 use super::look::Looked;
+use super::shown::{Shown, far};
 use super::{Copied, Copier, Shared, Target, Wanted};
 use crate::error::{Failure, Kind};
 use crate::images::layout::{Descriptor, INDEX};
@@ -18,10 +19,10 @@ use crate::plan::graph::interrupted;
 /// How many blobs are sent at once, and how many of them may be large: each of these has full buffers on
 /// both sides, and as many of them as there are cores are as quick as more. How many tasks are under way in
 /// all.
-const SENDS: usize = 16;
+const SENDS: usize = 48;
 const LARGE_SENDS: usize = 6;
 const LARGE: u64 = 1 << 20;
-const TASKS: usize = 32;
+const TASKS: usize = 96;
 /// How often the status is told.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -53,10 +54,37 @@ impl Copier {
         progress: &Progress,
         cancel: &CancellationToken,
     ) -> Result<Copied, Failure> {
+        let by_image = if self.0.by_image { looked.graph.by_image() } else { BTreeMap::new() };
+        let named = by_image.iter().map(|(&number, (_, bytes))| (number, &looked.images[number].image, *bytes));
+        let mut shown = Shown::new(named, &self.0.moved, progress);
+        let mut copied = Copied { unchanged: looked.unchanged(), ..Copied::default() };
+        if let Err(failure) = self.tasks(&mut looked, &mut copied, &mut shown, progress, cancel).await {
+            shown.stopped(&failure);
+            return Err(failure);
+        }
+        self.0.list(&looked.lists).await?;
+        if let Target::Store(store) = &self.0.target {
+            self.0.name(store, &looked).await?;
+        }
+        (copied.images, copied.referrers) = (looked.wanted() as u64, looked.referrers as u64);
+        if let Target::Registry(client) = &self.0.target {
+            copied.traffic = client.traffic();
+        }
+        Ok(copied)
+    }
+
+    /// Does all that is to be done, as much at once as is good.
+    async fn tasks(
+        &self,
+        looked: &mut Looked,
+        copied: &mut Copied,
+        shown: &mut Shown,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
         let plan = looked.graph.plan();
-        let mut copied = Copied { images: looked.unchanged(), unchanged: looked.unchanged(), ..Copied::default() };
         let (mut running, mut sends, mut large_sends) = (JoinSet::new(), 0, 0);
-        let (begin, before) = (Instant::now(), self.0.moved.load(Ordering::Relaxed));
+        let (begin, before) = (Instant::now(), self.0.moved.all());
         let mut tick = tokio::time::interval(TICK);
         loop {
             while running.len() < TASKS
@@ -76,13 +104,14 @@ impl Copier {
             let ended = tokio::select! {
                 () = cancel.cancelled() => return Err(interrupted()),
                 _ = tick.tick() => {
-                    let moved = self.0.moved.load(Ordering::Relaxed) - before;
-                    progress.status(status(&copied, plan.blobs, moved, plan.bytes, begin.elapsed()));
+                    let far = far(self.0.moved.all() - before, plan.bytes, begin.elapsed());
+                    progress.status(format!("{} of {} blobs, {far}", copied.blobs, plan.blobs));
+                    shown.tick();
                     continue;
                 }
                 ended = running.join_next() => ended,
             };
-            let Some(ended) = ended else { break };
+            let Some(ended) = ended else { return Ok(()) };
             let done = ended.map_err(|panic| Failure::new(Kind::Unexpected, panic))??;
             sends -= usize::from(done.size.is_some());
             large_sends -= usize::from(done.size.is_some_and(|size| size > LARGE));
@@ -93,8 +122,8 @@ impl Copier {
                 }
                 What::Mounted => copied.mounted += 1,
                 What::Put { is_root } => {
-                    copied.images += u64::from(is_root);
                     if is_root {
+                        shown.there(done.image);
                         let wanted = &looked.images[done.image];
                         progress.detail(format!("{} is at {}", wanted.image, self.0.target.describe()));
                     }
@@ -102,23 +131,7 @@ impl Copier {
             }
             looked.graph.done(done.number);
         }
-        if let Target::Store(store) = &self.0.target {
-            self.0.name(store, &looked).await?;
-        }
-        // Images of one repository and tag, or of one name, are put once.
-        copied.images = looked.images.len() as u64;
-        if let Target::Registry(client) = &self.0.target {
-            copied.traffic = client.traffic();
-        }
-        Ok(copied)
     }
-}
-
-fn status(copied: &Copied, blobs: u64, moved: u64, bytes: u64, elapsed: Duration) -> String {
-    let tenths = |bytes: u64| format!("{}.{}", bytes / 1_000_000, bytes / 100_000 % 10);
-    let rate = u128::from(moved) * 1000 / elapsed.as_millis().max(1);
-    let rate = tenths(u64::try_from(rate).unwrap_or(u64::MAX));
-    format!("{} of {blobs} blobs, {} of {} MB, {rate} MB/s", copied.blobs, tenths(moved.min(bytes)), tenths(bytes))
 }
 
 impl Shared {

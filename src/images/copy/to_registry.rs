@@ -1,7 +1,5 @@
 //! Into a registry.
 
-use std::sync::atomic::Ordering;
-
 use futures::stream::StreamExt as _;
 use reqwest::StatusCode;
 use url::Url;
@@ -116,7 +114,8 @@ impl Shared {
             while blob.size - uploading.at > piece {
                 let content = open(uploading.at).await.map_err(Stopped::Source)?;
                 let (body, verdict) = checked::part(content, blob, piece);
-                let sent = client.continue_upload(repository, &uploading.to, uploading.at, piece, self.counted(body));
+                let sent =
+                    client.continue_upload(repository, &uploading.to, uploading.at, piece, self.counted(wanted, body));
                 uploading.to = sent.await.map_err(|error| stopped(&verdict, error))?;
                 uploading.at += piece;
                 self.keep_upload(client, repository, blob, Some(&uploading.to));
@@ -128,16 +127,13 @@ impl Shared {
         // it takes the blob, as it does with every upload.
         let (body, verdict) =
             if at == 0 { checked::whole(content, blob) } else { checked::part(content, blob, length) };
-        let sent = client.finish_upload(repository, &uploading.to, &blob.digest, length, self.counted(body));
+        let sent = client.finish_upload(repository, &uploading.to, &blob.digest, length, self.counted(wanted, body));
         sent.await.map_err(|error| stopped(&verdict, error))
     }
 
-    fn counted(&self, body: registry::Body) -> registry::Body {
-        let moved = std::sync::Arc::clone(&self.moved);
-        let count = move |piece: &std::io::Result<bytes::Bytes>| {
-            moved.fetch_add(piece.as_ref().map_or(0, |piece| piece.len() as u64), Ordering::Relaxed);
-        };
-        body.inspect(count).boxed()
+    fn counted(&self, wanted: &Wanted, body: registry::Body) -> registry::Body {
+        let moved = self.moved.counter(&wanted.image);
+        body.inspect(move |piece| moved.add(piece.as_ref().map_or(0, bytes::Bytes::len))).boxed()
     }
 
     /// The upload of the blob that an earlier run began.

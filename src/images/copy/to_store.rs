@@ -1,7 +1,6 @@
 //! Into a store on disk.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use futures::stream::StreamExt as _;
 
@@ -53,6 +52,7 @@ impl Shared {
             Err(failure) => return Ok(Some(Wrong::Source(failure))),
         };
         let (mut body, verdict) = checked::rest(content, blob, partial.length(), partial.hasher());
+        let moved = self.moved.counter(&wanted.image);
         while let Some(piece) = body.next().await {
             let Ok(piece) = piece else {
                 let wrong = verdict.take().unwrap_or(Wrong::Length);
@@ -62,7 +62,7 @@ impl Shared {
                 }
                 return Ok(Some(wrong));
             };
-            self.moved.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            moved.add(piece.len());
             partial = blocking(move || partial.append(&piece)).await??;
         }
         blocking(move || partial.finish()).await??;

@@ -143,20 +143,25 @@ impl Client {
     /// token too, that reads what is public.
     async fn token(&self, realm: &Url, service: Option<&str>, scopes: &[String]) -> Result<Token, Error> {
         let login = self.login().await?;
-        let http = self.http_for(realm);
-        let mut pairs: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scope", scope.as_str())).collect();
-        pairs.extend(service.map(|service| ("service", service)));
+        let http = self.http_for(realm)?;
+        let all = scopes.join(" ");
+        let service = service.map(|service| ("service", service));
         let (method, request) = match login {
             Some(Login::Identity(token)) => {
-                pairs.extend([("grant_type", "refresh_token"), ("client_id", "istiolab"), ("refresh_token", token)]);
+                // All scopes as one here
+                // (https://github.com/distribution/distribution/blob/main/docs/content/spec/auth/oauth.md).
+                let mut pairs = vec![("grant_type", "refresh_token"), ("client_id", "istiolab"), ("scope", &all)];
+                pairs.push(("refresh_token", token));
+                pairs.extend(service);
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 let body = form.extend_pairs(&pairs).finish();
                 let kind = "application/x-www-form-urlencoded";
                 (Method::POST, http.post(realm.clone()).header(reqwest::header::CONTENT_TYPE, kind).body(body))
             }
             login => {
+                let pairs = scopes.iter().map(|scope| ("scope", scope.as_str())).chain(service);
                 let mut url = realm.clone();
-                url.query_pairs_mut().extend_pairs(&pairs);
+                url.query_pairs_mut().extend_pairs(pairs);
                 let mut request = http.get(url);
                 if let Some(Login::Password(name, password)) = login {
                     request = request.header(reqwest::header::AUTHORIZATION, basic(name, password));

@@ -26,6 +26,12 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// No connection can be encrypted.
+    #[error("TLS can't be spoken on this machine")]
+    Tls {
+        /// Why: most often that the system has no authorities.
+        source: reqwest::Error,
+    },
     /// It does not answer, or stopped in the middle.
     #[error("the registry at {base} does not answer ({request})")]
     Unreachable {
@@ -121,6 +127,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
             Error::Address { .. } | Error::Authority { .. } => Self::new(Kind::BadInput, error),
+            Error::Tls { .. } => Self::new(Kind::Unavailable, error)
+                .hint("The system's authorities are needed (Debian's package ca-certificates), or name some with --authorities."),
             Error::Credentials { .. } => {
                 Self::new(Kind::BadInput, error).hint("See what docker's config.json names for this host, or log in anew.")
             }

@@ -1,5 +1,6 @@
 //! How many requests are under way at once: more as long as all goes well, half as many when the
-//! registry says that it is too much, nothing while it asks for a pause.
+//! registry says that it is too much, nothing while it asks for a pause. As with TCP the number doubles with
+//! each round trip until the registry complains for the first time; from then on it grows by one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 /// buffers stay small.
 const FIRST: usize = 16;
 /// The most that are ever allowed.
-const MOST: usize = 32;
+const MOST: usize = 64;
 
 /// The pace of one kind of action at one registry. Turns are given in the order they were asked for.
 #[derive(Clone, Debug)]
@@ -90,7 +91,8 @@ impl Turn {
     pub(super) fn good(&self) {
         let mut state = self.pace.state();
         state.good += 1;
-        if state.good >= state.window && state.window < MOST && self.epoch == state.epoch {
+        let enough = if state.epoch == 0 { 1 } else { state.window };
+        if state.good >= enough && state.window < MOST && self.epoch == state.epoch {
             state.good = 0;
             state.window += 1;
             if state.debt > 0 {
@@ -160,8 +162,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_grows_by_one_a_window() {
+    async fn it_doubles_at_first_and_grows_by_one_after_a_complaint() {
         let pace = Pace::default();
+        for _ in 0..FIRST {
+            pace.turn().await.good();
+        }
+        assert_eq!(pace.window(), 2 * FIRST);
+        pace.turn().await.too_much(Duration::ZERO);
         for _ in 0..FIRST {
             pace.turn().await.good();
         }

@@ -31,7 +31,7 @@ impl Client {
     pub async fn ping(&self) -> Result<(), Error> {
         let line = "GET /v2/";
         self.0.counters.request(&Method::GET, About::Other);
-        let answer = self.0.http.get(self.url("")).timeout(Duration::from_secs(5)).send().await;
+        let answer = self.http_for(&self.0.base)?.get(self.url("")).timeout(Duration::from_secs(5)).send().await;
         let answer = answer.map_err(|source| self.unreachable(line, source))?;
         // One that wants a login is there.
         self.accept(answer, line, &[StatusCode::OK, StatusCode::UNAUTHORIZED]).await.map(drop)

@@ -170,7 +170,8 @@ impl Client {
         line: &str,
         login: Option<&HeaderValue>,
     ) -> Result<Response, Error> {
-        let mut sent = self.http_for(url).request(request.method.clone(), url.clone()).headers(request.headers.clone());
+        let mut sent =
+            self.http_for(url)?.request(request.method.clone(), url.clone()).headers(request.headers.clone());
         // Some registries ask for a length even of nothing.
         if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
             sent = sent.header(CONTENT_LENGTH, request.body.len()).body(request.body.clone());

@@ -13,30 +13,21 @@ use crate::images::digest::Digest;
 use crate::images::layout::Descriptor;
 use crate::images::reference::Reference;
 
-impl Client {
-    async fn read_manifest(
-        &self,
-        repository: &str,
-        image: &Reference,
-        digest: Option<&Digest>,
-    ) -> Result<Option<Raw>, Failure> {
-        let name = match digest.or(image.digest()) {
-            Some(digest) => digest.to_string(),
-            None => image.tag_or_default().to_owned(),
-        };
-        Ok(self.get_manifest(repository, &name).await?)
-    }
+/// Registries, of which each reference says where in which one its image is.
+pub trait Registries: Send + Sync + std::fmt::Debug {
+    /// What it is and where, for messages.
+    fn about(&self) -> String;
 
-    async fn read_blob(&self, repository: &str, blob: &Descriptor, from: u64) -> Result<Stream, Failure> {
-        let pieces = self.get_blob(repository, blob, from).await?;
-        Ok(pieces.map(|piece| piece.map_err(Failure::from)).boxed())
-    }
+    /// The registry with the image, and the repository there.
+    ///
+    /// # Errors
+    /// As [`Client::of_host`].
+    fn place(&self, image: &Reference) -> Result<(Client, String), Failure>;
 }
 
-/// The registry's own images: of a reference the repository counts, its registry is taken to be this one.
-impl Content for Client {
+impl<T: Registries> Content for T {
     fn describe(&self) -> String {
-        format!("the registry at {}", self.base().as_str().trim_end_matches('/'))
+        self.about()
     }
 
     fn manifest<'a>(
@@ -44,7 +35,14 @@ impl Content for Client {
         image: &'a Reference,
         digest: Option<&'a Digest>,
     ) -> BoxFuture<'a, Result<Option<Raw>, Failure>> {
-        Box::pin(self.read_manifest(image.repository(), image, digest))
+        Box::pin(async move {
+            let (client, repository) = self.place(image)?;
+            let name = match digest.or(image.digest()) {
+                Some(digest) => digest.to_string(),
+                None => image.tag_or_default().to_owned(),
+            };
+            Ok(client.get_manifest(&repository, &name).await?)
+        })
     }
 
     fn blob<'a>(
@@ -53,7 +51,33 @@ impl Content for Client {
         blob: &'a Descriptor,
         from: u64,
     ) -> BoxFuture<'a, Result<Stream, Failure>> {
-        Box::pin(self.read_blob(image.repository(), blob, from))
+        Box::pin(async move {
+            let (client, repository) = self.place(image)?;
+            let pieces = client.get_blob(&repository, blob, from).await?;
+            Ok(pieces.map(|piece| piece.map_err(Failure::from)).boxed())
+        })
+    }
+
+    fn referrers<'a>(
+        &'a self,
+        image: &'a Reference,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Vec<serde_json::Value>, Failure>> {
+        Box::pin(async move {
+            let (client, repository) = self.place(image)?;
+            Ok(client.referrers(&repository, digest).await?.into_descriptors())
+        })
+    }
+}
+
+/// The registry's own images: of a reference the repository counts, its registry is taken to be this one.
+impl Registries for Client {
+    fn about(&self) -> String {
+        format!("the registry at {}", self.base().as_str().trim_end_matches('/'))
+    }
+
+    fn place(&self, image: &Reference) -> Result<(Client, String), Failure> {
+        Ok((self.clone(), image.repository().to_owned()))
     }
 }
 
@@ -78,7 +102,7 @@ impl Mirror {
     /// # Errors
     /// [`Error::Address`], and as [`Client::with`].
     pub fn at(text: &str, access: &Access) -> Result<Self, Error> {
-        let (base, prefix) = Self::place(text)?;
+        let (base, prefix) = Self::parse(text)?;
         let client = if base.contains("://") { Client::with(&base, access) } else { Client::of_host(&base, access) }?;
         Ok(Self::new(client, &prefix))
     }
@@ -87,7 +111,7 @@ impl Mirror {
     ///
     /// # Errors
     /// [`Error::Address`].
-    pub fn place(text: &str) -> Result<(String, String), Error> {
+    pub fn parse(text: &str) -> Result<(String, String), Error> {
         let wrong = || Error::Address { text: text.to_owned() };
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme @ ("http" | "https"), rest)) => (format!("{scheme}://"), rest),
@@ -118,26 +142,13 @@ impl Mirror {
     }
 }
 
-impl Content for Mirror {
-    fn describe(&self) -> String {
+impl Registries for Mirror {
+    fn about(&self) -> String {
         format!("the mirror at {}{}", self.client.base(), self.prefix).trim_end_matches('/').to_owned()
     }
 
-    fn manifest<'a>(
-        &'a self,
-        image: &'a Reference,
-        digest: Option<&'a Digest>,
-    ) -> BoxFuture<'a, Result<Option<Raw>, Failure>> {
-        Box::pin(async move { self.client.read_manifest(&self.repository(image), image, digest).await })
-    }
-
-    fn blob<'a>(
-        &'a self,
-        image: &'a Reference,
-        blob: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<Stream, Failure>> {
-        Box::pin(async move { self.client.read_blob(&self.repository(image), blob, from).await })
+    fn place(&self, image: &Reference) -> Result<(Client, String), Failure> {
+        Ok((self.client.clone(), self.repository(image)))
     }
 }
 
@@ -177,26 +188,13 @@ impl Upstreams {
     }
 }
 
-impl Content for Upstreams {
-    fn describe(&self) -> String {
+impl Registries for Upstreams {
+    fn about(&self) -> String {
         "the images' own registries".to_owned()
     }
 
-    fn manifest<'a>(
-        &'a self,
-        image: &'a Reference,
-        digest: Option<&'a Digest>,
-    ) -> BoxFuture<'a, Result<Option<Raw>, Failure>> {
-        Box::pin(async move { self.client(image)?.read_manifest(image.repository(), image, digest).await })
-    }
-
-    fn blob<'a>(
-        &'a self,
-        image: &'a Reference,
-        blob: &'a Descriptor,
-        from: u64,
-    ) -> BoxFuture<'a, Result<Stream, Failure>> {
-        Box::pin(async move { self.client(image)?.read_blob(image.repository(), blob, from).await })
+    fn place(&self, image: &Reference) -> Result<(Client, String), Failure> {
+        Ok((self.client(image)?, image.repository().to_owned()))
     }
 }
 
@@ -206,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_mirrors_place_is_a_host_and_a_path() {
-        let place = |text: &str| Mirror::place(text).ok();
+        let place = |text: &str| Mirror::parse(text).ok();
         let of = |host: &str, path: &str| Some((host.to_owned(), path.to_owned()));
         assert_eq!(place("localhost:5000"), of("localhost:5000", ""));
         assert_eq!(place("registry.example.com/team/lab/"), of("registry.example.com", "team/lab"));

@@ -136,7 +136,7 @@ impl Client {
             }
         });
         let request = self
-            .http_for(&url)
+            .http_for(&url)?
             .request(method.clone(), url.clone())
             .headers(headers)
             .header(CONTENT_TYPE, "application/octet-stream")

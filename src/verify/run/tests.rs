@@ -94,7 +94,7 @@ async fn ran(feature: &str, change: impl FnOnce(&mut Options), cancel: Cancellat
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = kube::Config::new("http://127.0.0.1:1".parse().expect("a URI"));
     let (progress, mut events) = Progress::channel();
-    let result = run_with(Arc::new(vocabulary()), config, options, &progress, &cancel).await;
+    let result = run_with(Arc::new(vocabulary()), config, options, &progress, &cancel).await.map(|ran| ran.totals());
     drop(progress);
     let mut records = Vec::new();
     while let Some(event) = events.recv().await {

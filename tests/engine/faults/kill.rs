@@ -4,10 +4,11 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use camino::Utf8Path;
-use istiolab::images::copy::Wanted;
-use istiolab::images::layout::{Descriptor, Layout};
+use istiolab::images::copy::{Known, Target, Wanted};
+use istiolab::images::digest::Digest;
+use istiolab::images::layout::{CONFIG, Descriptor, LAYER as PLAIN, Layout, MANIFEST};
+use istiolab::images::lock::{Entry, Lock, Platform, file};
 use istiolab::images::registry::Client;
-use istiolab::process::Command;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -43,12 +44,8 @@ fn fill(store: &Layout) -> (Vec<Wanted>, u64) {
 /// Runs `istiolab images` with these words in a home of its own; killed when `until` says so.
 async fn run(home: &Utf8Path, words: &[String], until: impl Fn() -> bool) -> bool {
     let cancel = CancellationToken::new();
-    let command = Command::new(env!("CARGO_BIN_EXE_istiolab"))
-        .arg("images")
-        .args(words)
-        .env("ISTIOLAB_CACHE", home.join("cache"))
-        .env("ISTIOLAB_STATE", home.join("state"))
-        .env("HOME", home);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let command = crate::fixture::images(home, &words);
     let child = cancel.clone();
     // The program is killed outright when its run is cancelled.
     let mut running = tokio::spawn(async move { command.run(&child).await });
@@ -122,7 +119,7 @@ async fn killed(target: Registry) -> (u64, u64) {
 }
 
 async fn whole(client: &Client, store: &Layout, wanted: &Wanted) {
-    let istiolab::images::copy::Known::Tree(tree) = &wanted.known else { panic!("it is known") };
+    let Known::Tree(tree) = &wanted.known else { panic!("it is known") };
     let there = client.head_manifest(&wanted.repository, "1").await.expect("it answers");
     assert_eq!(there.as_ref(), Some(tree.root()));
     for blob in tree.blobs() {
@@ -137,7 +134,7 @@ async fn a_pull_that_was_killed_twenty_times_fetches_little_twice() {
     let (_dir, dir) = folder();
     let store = Layout::open(dir.join("store")).expect("a store");
     let (images, bytes) = fill(&store);
-    let target = istiolab::images::copy::Target::Registry(anew(&source.client));
+    let target = Target::Registry(anew(&source.client));
     copy(store.clone(), target, &images).await.expect("it is filled");
     let proxy = Proxy::before(&source.client);
     let words = words(&["pull", "--from", proxy.address()], &images);
@@ -150,7 +147,7 @@ async fn a_pull_that_was_killed_twenty_times_fetches_little_twice() {
     let pulled = Layout::open(dir.join("cache/images")).expect("a store");
     assert_eq!(pulled.images().expect("an index").len(), images.len());
     for wanted in &images {
-        let istiolab::images::copy::Known::Tree(tree) = &wanted.known else { panic!("it is known") };
+        let Known::Tree(tree) = &wanted.known else { panic!("it is known") };
         for blob in tree.blobs() {
             pulled.verify(&blob.digest).expect("it is whole");
         }
@@ -159,4 +156,52 @@ async fn a_pull_that_was_killed_twenty_times_fetches_little_twice() {
     told(&format!("killed {kills} times: {bytes} bytes, {again} of them fetched again"));
     // What lay in sockets between the registry and the disk.
     assert!(again <= kills * u64::from(IMAGES) * u64::from(LAYERS) * (1 << 20), "{again} bytes after {kills} kills");
+}
+
+/// What a lock says of the images, which are of one platform and in the store.
+fn locked(store: &Layout, images: &[Wanted]) -> Lock {
+    let entries = images.iter().map(|wanted| {
+        let Known::Tree(tree) = &wanted.known else { panic!("it is known") };
+        let size = fs_err::metadata(store.path(tree.root())).expect("it is there").len();
+        let manifest = Descriptor::new(MANIFEST, *tree.root(), size);
+        let mut blobs = tree.blobs().cloned();
+        let config = Descriptor { media_type: CONFIG.to_owned(), ..blobs.next().expect("it has one") };
+        let layers = blobs.map(|blob| Descriptor { media_type: PLAIN.to_owned(), ..blob }).collect();
+        let platform = Platform { manifest: manifest.clone(), config, layers };
+        let platforms = [("linux/amd64".to_owned(), platform)].into();
+        (wanted.image.clone(), Entry { root: Some(manifest), platforms, ..Entry::default() })
+    });
+    Lock { images: entries.collect() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_was_killed_twenty_times_is_the_same_in_the_end() {
+    let Some(source) = Registry::needed("killed bundle").await else { return };
+    let (_dir, dir) = folder();
+    let store = Layout::open(dir.join("store")).expect("a store");
+    let (images, bytes) = fill(&store);
+    copy(store.clone(), Target::Registry(anew(&source.client)), &images).await.expect("it is filled");
+    let lock = dir.join("images.lock");
+    fs_err::write(&lock, file::text(&locked(&store, &images)).expect("it can be written")).expect("writable");
+    let proxy = Proxy::before(&source.client);
+    let words = |to: &str, from: &str| {
+        ["bundle", dir.join(to).as_str(), "--lock", lock.as_str(), "--from", from].map(str::to_owned)
+    };
+    // Without the network's noise, from the layout itself.
+    assert!(run(&dir, &words("whole.tar", store.dir().as_str()), || false).await);
+    let words = words("killed.tar", proxy.address());
+    let mut kills = 0;
+    for _ in 0..KILLS {
+        let at = proxy.received() + 1 + rand() % (bytes / 8);
+        kills += u64::from(!run(&dir, &words, || proxy.received() >= at).await);
+        // What has the bundle's name is whole, always.
+        assert!(kills > 0 || dir.join("killed.tar").is_file());
+    }
+    assert!(run(&dir, &words, || false).await);
+    let digest =
+        |name: &str| Digest::of_reader(fs_err::File::open(dir.join(name)).expect("it is there")).expect("read");
+    assert_eq!(digest("killed.tar"), digest("whole.tar"));
+    assert!(!dir.join("killed.tar.part").exists());
+    let again = proxy.received().saturating_sub(bytes);
+    told(&format!("a bundle killed {kills} times: {bytes} bytes, {again} of them fetched again"));
 }
