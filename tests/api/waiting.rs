@@ -1,5 +1,6 @@
 //! Waiting by a lab's own rules, what is told meanwhile, and what waiting for many costs.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -174,7 +175,8 @@ async fn waiting_in_a_process_of_its_own() {
     waited(&api, &objects, policy.expect("a policy"), Duration::from_mins(1), &Progress::silent())
         .await
         .expect("ready");
-    println!("took {} kB and {} ms", resident("VmHWM") - before, begin.elapsed().as_millis());
+    let (took, within) = (resident("VmHWM") - before, begin.elapsed().as_millis());
+    writeln!(std::io::stdout(), "took {took} kB and {within} ms").expect("told");
 }
 
 fn resident(field: &str) -> u64 {
@@ -208,7 +210,6 @@ async fn memory_does_not_grow_with_what_is_waited_for() {
         let output = command.run(&CancellationToken::new()).await.expect("it succeeds").stdout;
         let line = output.lines().find_map(|line| line.split_once("took "));
         let (_, line) = line.unwrap_or_else(|| panic!("{output}"));
-        println!("waiting for {count}: {line}");
         line.split(' ').next().and_then(|number| number.parse::<u64>().ok()).expect("a number")
     };
     let (few, all) = (took(50).await, took(ALL).await);
