@@ -41,7 +41,8 @@ pub(super) fn render(tally: &Tally) -> String {
     lines.extend(all().map(|(index, scenario)| case(index, scenario)));
     lines.extend(all().flat_map(|(index, scenario)| ran(index, scenario)));
     if let Some((code, error)) = &tally.ended {
-        let mut finished = json!({"testRunStartedId": RUN, "success": *code == 0, "timestamp": timestamp(tally.newest)});
+        let mut finished =
+            json!({"testRunStartedId": RUN, "success": *code == 0, "timestamp": timestamp(tally.newest)});
         if let Some(error) = error {
             finished["message"] = json!(error);
         }

@@ -21,6 +21,15 @@ fn after(name: &str, others: &str) -> String {
     )
 }
 
+/// Waits until an object is there.
+async fn there(api: &istiolab::objects::Api, version: &str, kind: &str, name: &str) {
+    let begin = std::time::Instant::now();
+    while get(api, version, kind, "default", name).await.is_none() {
+        assert!(begin.elapsed() < Duration::from_secs(25), "{kind} {name} is not applied");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test]
 async fn what_is_annotated_waits_until_the_other_is_ready() {
     let Some(api) = api("depends-on").await else { return };
@@ -29,9 +38,9 @@ async fn what_is_annotated_waits_until_the_other_is_ready() {
         + &after("second", "batch/namespaces/default/Job/first")
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: unbound}}\n";
     let finish = async {
-        tokio::time::sleep(Duration::from_millis(800)).await;
-        assert!(get(&api, "batch/v1", "Job", "default", "first").await.is_some(), "the job is applied");
-        assert!(get(&api, "v1", "ConfigMap", "default", "unbound").await.is_some(), "a branch of its own goes on");
+        // The job is applied, and a branch of its own goes on.
+        there(&api, "batch/v1", "Job", "first").await;
+        there(&api, "v1", "ConfigMap", "unbound").await;
         assert!(get(&api, "v1", "ConfigMap", "default", "second").await.is_none(), "what needs the job waits");
         let served = api.served("batch", "v1", "Job").await.expect("discovery").expect("served");
         let requests: KubeApi<DynamicObject> =
@@ -92,7 +101,7 @@ async fn custom_resources_wait_for_their_own_definition_only() {
         + &definition("other.test", "Ball", "balls")
         + "---\n{apiVersion: own.test/v1, kind: Kite, metadata: {name: never}}\n"
         + "---\n{apiVersion: other.test/v1, kind: Ball, metadata: {name: soon}}\n";
-    let options = istiolab::objects::Options { deadline: Duration::from_secs(5), ..Default::default() };
+    let options = istiolab::objects::Options { deadline: Duration::from_secs(30), ..Default::default() };
     let error = istiolab::objects::apply(
         &api,
         &istiolab::objects::SetName::new("own-second", "default"),
