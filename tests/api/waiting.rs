@@ -175,13 +175,8 @@ async fn waiting_in_a_process_of_its_own() {
     waited(&api, &objects, policy.expect("a policy"), Duration::from_mins(1), &Progress::silent())
         .await
         .expect("ready");
-<<<<<<< HEAD
-    let took = format!("took {} kB and {} ms", resident("VmHWM") - before, begin.elapsed().as_millis());
-    writeln!(std::io::stdout(), "{took}").expect("told");
-=======
     let (took, within) = (resident("VmHWM") - before, begin.elapsed().as_millis());
     writeln!(std::io::stdout(), "took {took} kB and {within} ms").expect("told");
->>>>>>> core
 }
 
 fn resident(field: &str) -> u64 {
@@ -215,10 +210,6 @@ async fn memory_does_not_grow_with_what_is_waited_for() {
         let output = command.run(&CancellationToken::new()).await.expect("it succeeds").stdout;
         let line = output.lines().find_map(|line| line.split_once("took "));
         let (_, line) = line.unwrap_or_else(|| panic!("{output}"));
-<<<<<<< HEAD
-        writeln!(std::io::stdout(), "waiting for {count}: {line}").expect("told");
-=======
->>>>>>> core
         line.split(' ').next().and_then(|number| number.parse::<u64>().ok()).expect("a number")
     };
     let (few, all) = (took(50).await, took(ALL).await);
