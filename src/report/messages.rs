@@ -47,7 +47,7 @@ pub(super) fn render(tally: &Tally) -> String {
         }
         lines.push(json!({"testRunFinished": finished}));
     }
-    lines.into_iter().map(|line| format!("{line}\n")).collect()
+    lines.into_iter().fold(String::new(), |text, line| text + &line.to_string() + "\n")
 }
 
 fn document(file: &str, scenarios: &[(usize, &Scenario)]) -> Value {
