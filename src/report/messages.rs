@@ -5,7 +5,6 @@
 //! scenario, and a background's steps stand in each of its scenarios. A run that was cut off has no
 //! `testRunFinished`, which is how readers know.
 
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -48,12 +47,7 @@ pub(super) fn render(tally: &Tally) -> String {
         }
         lines.push(json!({"testRunFinished": finished}));
     }
-    let mut text = String::new();
-    for line in lines {
-        // Writing to a text does not fail.
-        let _ = writeln!(text, "{line}");
-    }
-    text
+    lines.into_iter().fold(String::new(), |text, line| text + &line.to_string() + "\n")
 }
 
 fn document(file: &str, scenarios: &[(usize, &Scenario)]) -> Value {
