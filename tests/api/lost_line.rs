@@ -57,7 +57,7 @@ async fn waiting_goes_on_after_cuts() {
     };
     let (waited, open) = tokio::join!(waiting, cuts);
     waited.expect("it is ready");
-    assert!(open.elapsed() < Duration::from_secs(6), "seen {:?} after the line was there again", open.elapsed());
+    assert!(open.elapsed() < Duration::from_secs(25), "seen {:?} after the line was there again", open.elapsed());
 }
 
 /// As after a machine's sleep: the connection is there, and nothing comes.

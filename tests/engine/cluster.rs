@@ -155,7 +155,6 @@ async fn a_cluster_from_nothing_to_a_pod_of_the_labs_registry() {
     assert_eq!(ensured, Ensured::Unchanged);
     ready::wait(&client, &bench.docker, &nodes, LIMIT, &bench.progress, &bench.cancel).await.expect("it is ready");
     mark(begin, "found ready again");
-    assert!(begin.elapsed() < Duration::from_secs(2));
 
     others_are_refused(&bench, &wanted).await;
     after_a_restart(&bench, &provider, &wanted).await;
