@@ -60,7 +60,7 @@ pub async fn objects(
     Ok((all, converted))
 }
 
-/// As [`objects`], where there is no cluster yet: nothing is injected.
+/// As [`objects()`], where there is no cluster yet: nothing is injected.
 #[must_use]
 pub fn objects_without_cluster(application: &Application, objects: &[Object]) -> Vec<Object> {
     objects.iter().cloned().chain([own_namespace(application)]).collect()
