@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{Color, Global, Output};
+use crate::cluster;
 use crate::error::{Failure, Kind};
 use crate::images::registry::Access;
 use crate::lab::project::DEFAULT_LAB;
@@ -54,6 +55,32 @@ impl Context {
             None => quick_start()?,
         };
         Ok(spec::load(&file)?)
+    }
+
+    /// The way to the cluster of a lab that is up; `hint` says what to do where it is not.
+    ///
+    /// # Errors
+    /// The lab is not up, or its kubeconfig can't be used.
+    pub(super) async fn cluster(&self, lab: &Lab, hint: &str) -> Result<kube::Config, Failure> {
+        let kubeconfig = self.paths.lab(&lab.name).join("kubeconfig");
+        if !kubeconfig.is_file() {
+            return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up", lab.name)).hint(hint));
+        }
+        Ok(cluster::config(&kubeconfig).await?)
+    }
+
+    /// The files with objects that a verb works on: `--file` and those named besides it. `doing` is
+    /// what is done to them, for the error.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(super) fn objects(&self, besides: &[Utf8PathBuf], doing: &str) -> Result<Vec<Utf8PathBuf>, Failure> {
+        let files: Vec<_> = self.global.file.iter().chain(besides).cloned().collect();
+        if files.is_empty() {
+            return Err(Failure::new(Kind::Usage, format!("no objects to {doing}"))
+                .hint("Name a file with -f FILE, or `-f -`."));
+        }
+        Ok(files)
     }
 
     /// How registries are reached: with the credentials that `docker login` left.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::context::write;
 use super::reach::Reach;
 use super::{Context, Output};
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::objects::convert::{Conversion, Release, Target, convert_all};
 use crate::objects::{self, Api};
 use crate::plan::event::Progress;
@@ -27,10 +27,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let files: Vec<_> = context.global.file.iter().chain(&self.objects).cloned().collect();
-        if files.is_empty() {
-            return Err(Failure::new(Kind::Usage, "no objects to convert").hint("Name a file with -f FILE, or `-f -`."));
-        }
+        let files = context.objects(&self.objects, "convert")?;
         let (all, repeats) = objects::load_with_repeats(&files)?;
         let work = |progress: Progress| {
             let (all, this) = (&all, &self);

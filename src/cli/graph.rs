@@ -9,7 +9,6 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::{Context, Output, context};
-use crate::cluster;
 use crate::error::{Failure, Kind};
 use crate::observe::Proxy;
 use crate::observe::prometheus::Prometheus;
@@ -120,13 +119,9 @@ impl Args {
 /// The Prometheus of the lab, which must be up.
 async fn of_lab(context: &Context) -> Result<Prometheus, Failure> {
     let lab = context.lab()?;
-    let kubeconfig = context.paths.lab(&lab.name).join("kubeconfig");
-    if !kubeconfig.is_file() {
-        return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up", lab.name))
-            .hint("Run `istiolab up` first, or name another Prometheus with --prometheus URL."));
-    }
-    let proxy = Proxy::new(cluster::config(&kubeconfig).await?)?;
-    Ok(Prometheus::of_lab(&proxy))
+    let hint = "Run `istiolab up` first, or name another Prometheus with --prometheus URL.";
+    let config = context.cluster(&lab, hint).await?;
+    Ok(Prometheus::of_lab(&Proxy::new(config)?))
 }
 
 /// One line a call, in columns.

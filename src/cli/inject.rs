@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use super::Context;
 use super::context::write;
 use super::reach::Reach;
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::mesh::inject::{Outcome, inject, remove};
 use crate::objects::{self, Api};
 use crate::plan::event::Progress;
@@ -34,10 +34,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let files: Vec<_> = context.global.file.iter().chain(&self.objects).cloned().collect();
-        if files.is_empty() {
-            return Err(Failure::new(Kind::Usage, "no objects to inject").hint("Name a file with -f FILE, or `-f -`."));
-        }
+        let files = context.objects(&self.objects, "inject")?;
         let all = objects::load(&files)?;
         let outcome = if self.remove {
             remove(all)?

@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::collect::Rescue;
 use super::{Context, Output};
-use crate::cluster;
 use crate::error::{Failure, Kind};
 use crate::lab::gate;
 use crate::observe::prometheus::Prometheus;
@@ -94,11 +93,8 @@ impl Choice {
 
     async fn run(&self, lab: &Lab, context: &Context, progress: &Progress) -> Result<Totals, Failure> {
         let folder = context.paths.lab(&lab.name);
-        let kubeconfig = folder.join("kubeconfig");
-        if !kubeconfig.is_file() {
-            return Err(Failure::new(Kind::Unavailable, format!("the lab `{}` is not up", lab.name))
-                .hint("Run `istiolab up` first, or `istiolab run`, which does both."));
-        }
+        let hint = "Run `istiolab up` first, or `istiolab run`, which does both.";
+        let config = context.cluster(lab, hint).await?;
         let options = Options {
             tags: self.tags.clone().or_else(|| lab.features.tags.clone()),
             name: self.name.clone(),
@@ -108,18 +104,15 @@ impl Choice {
             only: self.rerun_failed.then(|| last_failed(&folder)).transpose()?,
             ..Options::of(lab)
         };
-        let config = cluster::config(&kubeconfig).await?;
-        let prometheus = lab.addons.iter().any(|addon| addon.name == "prometheus").then(|| Proxy::new(config.clone()));
         let begin = SystemTime::now();
         let ran = self.rounds(&config, &options, progress, &context.cancel).await?;
         Journal::open(&folder)?.set(FAILED, &ran.failed())?;
         for (scenario, failed, times) in ran.flakes() {
             progress.warn(format!("Flaky: {scenario} failed {failed} of {times} times."));
         }
-        if context.global.report.is_empty() {
-            return Ok(ran.totals());
-        }
-        if let (Some(proxy), Some(_)) = (prometheus.transpose()?, &lab.mesh) {
+        let measured = lab.mesh.is_some() && lab.addons.iter().any(|addon| addon.name == "prometheus");
+        if measured && !context.global.report.is_empty() {
+            let proxy = Proxy::new(config)?;
             // For the reader of a report alone: what can't be had is only missed there.
             match snapshot::take(&Prometheus::of_lab(&proxy), begin).await {
                 Ok(snapshot) => progress.emit(What::Mesh(Box::new(snapshot))),

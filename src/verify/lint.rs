@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use camino::Utf8Path;
-use cucumber::gherkin::{self, Feature};
+use cucumber::gherkin;
 use serde::Serialize;
 
 use super::vocabulary::{Matched, Vocabulary};
@@ -91,7 +91,7 @@ impl Work<'_> {
         for step in backgrounds.flat_map(|background| &background.steps) {
             self.step(&shown, step);
         }
-        for scenario in scenarios(&feature) {
+        for scenario in select::scenarios(&feature) {
             self.linted.scenarios += 1;
             self.tags(&shown, &scenario.tags, scenario.position.line);
             for step in &scenario.steps {
@@ -148,10 +148,6 @@ impl Work<'_> {
         let guess = nearest(name, known_tags.iter().map(|tag| tag.trim_start_matches('@')).chain(special));
         Some(format!("`@{tag}` is not known{guess}; known tags stand in the lab's features.knownTags"))
     }
-}
-
-fn scenarios(feature: &Feature) -> impl Iterator<Item = &gherkin::Scenario> {
-    feature.scenarios.iter().chain(feature.rules.iter().flat_map(|rule| &rule.scenarios))
 }
 
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {

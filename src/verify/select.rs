@@ -50,11 +50,13 @@ pub(super) struct Selection {
 impl Selection {
     /// The scenarios that run, with their features.
     pub(super) fn scenarios(&self) -> impl Iterator<Item = (&Feature, &gherkin::Scenario)> {
-        self.features.iter().flat_map(|feature| {
-            let in_rules = feature.rules.iter().flat_map(|rule| &rule.scenarios);
-            feature.scenarios.iter().chain(in_rules).map(move |scenario| (feature, scenario))
-        })
+        self.features.iter().flat_map(|feature| scenarios(feature).map(move |scenario| (feature, scenario)))
     }
+}
+
+/// The scenarios of a feature, those in rules last.
+pub(super) fn scenarios(feature: &Feature) -> impl Iterator<Item = &gherkin::Scenario> {
+    feature.scenarios.iter().chain(feature.rules.iter().flat_map(|rule| &rule.scenarios))
 }
 
 /// The scenario's place.
@@ -137,10 +139,9 @@ pub(super) fn parse(file: &Utf8Path, options: &Options) -> Result<Feature, Strin
     let mut feature =
         Feature::parse(text, GherkinEnv::default()).map_err(|error| format!("{shown}:{}", reworded(&error)))?;
     feature.path = Some(shown.as_std_path().to_owned());
-    let in_rules = feature.rules.iter().flat_map(|rule| &rule.scenarios);
     // Lines below a scenario that begin with no keyword are its description: a misspelled one would
     // make it pass without doing anything.
-    if let Some(empty) = feature.scenarios.iter().chain(in_rules).find(|scenario| scenario.steps.is_empty()) {
+    if let Some(empty) = scenarios(&feature).find(|scenario| scenario.steps.is_empty()) {
         let line = empty.position.line;
         let text = empty.description.as_deref().map_or(String::new(), |text| format!("; this is only text: {text}"));
         return Err(format!("{shown}:{line}: the scenario `{}` has no steps{text}", empty.name));

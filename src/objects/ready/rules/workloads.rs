@@ -25,8 +25,8 @@ pub(super) fn deployment(object: &Value, _: &Facts) -> Verdict {
     }
     let want = wanted(object);
     let status = |name: &str| number(object, &format!("/status/{name}"));
-    if object["status"]["observedGeneration"].is_null() {
-        return Waiting("its controller has not seen it".to_owned());
+    if let Some(waiting) = unseen(object) {
+        return waiting;
     }
     if status("updatedReplicas") < want {
         return counted(status("updatedReplicas"), want, "updated");
@@ -52,8 +52,8 @@ pub(super) fn stateful_set(object: &Value, _: &Facts) -> Verdict {
     if object["spec"]["updateStrategy"]["type"] == "OnDelete" {
         return Ready;
     }
-    if object["status"]["observedGeneration"].is_null() {
-        return Waiting("its controller has not seen it".to_owned());
+    if let Some(waiting) = unseen(object) {
+        return waiting;
     }
     let want = wanted(object);
     let status = |name: &str| number(object, &format!("/status/{name}"));
@@ -86,8 +86,8 @@ pub(super) fn daemon_set(object: &Value, _: &Facts) -> Verdict {
         return Ready;
     }
     // Without this a set that nobody has looked at yet would wish for no pods at all.
-    if object["status"]["observedGeneration"].is_null() {
-        return Waiting("its controller has not seen it".to_owned());
+    if let Some(waiting) = unseen(object) {
+        return waiting;
     }
     let status = |name: &str| number(object, &format!("/status/{name}"));
     let want = status("desiredNumberScheduled");
@@ -103,6 +103,12 @@ pub(super) fn daemon_set(object: &Value, _: &Facts) -> Verdict {
     Ready
 }
 
+/// The status says nothing yet, not even of no replicas.
+fn unseen(object: &Value) -> Option<Verdict> {
+    let unseen = object["status"]["observedGeneration"].is_null();
+    unseen.then(|| Waiting("its controller has not seen it".to_owned()))
+}
+
 /// Pods can't even be made: a quota, a webhook, a security policy.
 fn replica_failure(object: &Value) -> Option<Verdict> {
     condition(object, "ReplicaFailure")
@@ -116,8 +122,8 @@ pub(super) fn replica_set(object: &Value, _: &Facts) -> Verdict {
     }
     let want = wanted(object);
     let status = |name: &str| number(object, &format!("/status/{name}"));
-    if object["status"]["observedGeneration"].is_null() {
-        return Waiting("its controller has not seen it".to_owned());
+    if let Some(waiting) = unseen(object) {
+        return waiting;
     }
     if status("availableReplicas") < want {
         return counted(status("availableReplicas"), want, "available");
