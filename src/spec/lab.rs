@@ -155,4 +155,11 @@ pub struct Features {
     pub known_tags: Vec<String>,
     /// How many scenarios run at once, at least 1.
     pub parallel: usize,
+    /// How long a scenario may take.
+    pub deadline: Duration,
+}
+
+impl Features {
+    /// How long a scenario may take where nothing is said.
+    pub const DEADLINE: Duration = Duration::from_mins(5);
 }

@@ -283,10 +283,13 @@ pub(super) struct Features {
     /// How many scenarios run at once.
     #[schemars(range(min = 1, max = 64))]
     pub(super) parallel: usize,
+    /// How long a scenario may take, as 90s or 5m; 5m if left out. A tag such as `@deadline(10m)` says it for one.
+    #[schemars(with = "String", regex(pattern = "^[1-9][0-9]*(ms|s|m|h)$"))]
+    pub(super) deadline: Option<String>,
 }
 
 impl Default for Features {
     fn default() -> Self {
-        Self { paths: Vec::new(), tags: None, known_tags: Vec::new(), parallel: 3 }
+        Self { paths: Vec::new(), tags: None, known_tags: Vec::new(), parallel: 3, deadline: None }
     }
 }

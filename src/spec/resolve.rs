@@ -118,7 +118,14 @@ fn grace(raw: &raw::Grace) -> Grace {
 }
 
 fn features(raw: raw::Features, dir: &Utf8Path) -> Features {
-    Features { paths: paths(&raw.paths, dir), tags: raw.tags, known_tags: raw.known_tags, parallel: raw.parallel }
+    let deadline = raw.deadline.and_then(|text| humantime::parse_duration(&text).ok());
+    Features {
+        paths: paths(&raw.paths, dir),
+        tags: raw.tags,
+        known_tags: raw.known_tags,
+        parallel: raw.parallel,
+        deadline: deadline.unwrap_or(Features::DEADLINE),
+    }
 }
 
 fn paths(given: &[String], dir: &Utf8Path) -> Vec<Utf8PathBuf> {

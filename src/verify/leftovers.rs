@@ -11,7 +11,7 @@ use crate::objects::{Object, ObjectRef};
 /// The field manager of objects that scenarios make.
 const FIELD_MANAGER: &str = "istiolab-scenario";
 /// The label that says which scenario made an object.
-const LABEL: &str = "istiolab.dev/scenario";
+pub(super) const LABEL: &str = "istiolab.dev/scenario";
 /// How long deleted objects may take to be gone.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The pause between looks.

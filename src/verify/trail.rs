@@ -80,6 +80,16 @@ impl Trail {
         self.keep(What::Seen { text: cut(text, LONGEST_TEXT) });
     }
 
+    /// What the newest try of the running step saw.
+    pub(super) fn last_seen(&self) -> Option<String> {
+        let inner = self.lock();
+        let seen = inner.summary.steps.last()?.evidence.iter().rev().find_map(|evidence| match &evidence.what {
+            What::Seen { text } => Some(text.clone()),
+            _ => None,
+        });
+        seen
+    }
+
     /// Keeps a fact.
     pub(super) fn note(&self, text: &str) {
         self.keep(What::Note { text: cut(text, LONGEST_TEXT) });

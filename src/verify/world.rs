@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::traffic::Sent;
@@ -57,10 +59,14 @@ pub struct Scene {
     pub(super) brought: Vec<Object>,
     /// Objects that the scenario made and that must be gone at its end.
     pub(super) made: Vec<ObjectRef>,
+    /// Whether it did something that may leave objects.
+    pub(super) touched: bool,
+    /// How long it may take, and when that time is over.
+    pub(super) limit: (Duration, Instant),
 }
 
 impl Scene {
-    pub(super) fn new(shared: Arc<Shared>, trail: Trail) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, trail: Trail, limit: Duration) -> Self {
         let kept = trail.clone();
         let proxy = shared.proxy.recorded(move |exchange| kept.exchange(exchange));
         Self {
@@ -72,6 +78,8 @@ impl Scene {
             remembered: BTreeMap::new(),
             brought: Vec::new(),
             made: Vec::new(),
+            touched: false,
+            limit: (limit, Instant::now() + limit),
         }
     }
 
