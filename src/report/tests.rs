@@ -11,6 +11,8 @@ use super::*;
 use crate::plan::event::Outcome;
 use crate::verify::record::{Scenario, Status};
 
+mod tries;
+
 /// Bytes that a test reads after the terminal has written them.
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
