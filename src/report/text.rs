@@ -13,11 +13,8 @@ pub(super) fn reason(scenario: &Scenario) -> String {
 /// The tries that failed before the one that counts: a heading, and why.
 pub(super) fn tries(scenario: &Scenario) -> impl Iterator<Item = (String, &Try)> {
     let all = scenario.tries.len() + 1;
-    let headed = move |(index, tried): (usize, _)| {
-        let tried: &Try = tried;
-        (format!("try {} of {all} failed after {}", index + 1, seconds(tried.elapsed)), tried)
-    };
-    scenario.tries.iter().enumerate().map(headed)
+    let heading = move |number, tried: &Try| format!("try {number} of {all} failed after {}", seconds(tried.elapsed));
+    scenario.tries.iter().zip(1_usize..).map(move |(tried, number)| (heading(number, tried), tried))
 }
 
 /// How many ended how, without those of which there are none, but for what one always looks for.

@@ -83,11 +83,10 @@ impl Trail {
     /// What the newest try of the running step saw.
     pub(super) fn last_seen(&self) -> Option<String> {
         let inner = self.lock();
-        let seen = inner.summary.steps.last()?.evidence.iter().rev().find_map(|evidence| match &evidence.what {
+        inner.summary.steps.last()?.evidence.iter().rev().find_map(|evidence| match &evidence.what {
             What::Seen { text } => Some(text.clone()),
             _ => None,
-        });
-        seen
+        })
     }
 
     /// Keeps a fact.
