@@ -262,7 +262,7 @@ fn evidence(step: &Step) -> impl Iterator<Item = String> {
             let status = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
             format!("{request}{sent}\n\n{status}\n{answer}")
         }
-        What::Seen { text } | What::Note { text } => text.clone(),
+        What::Seen { text } | What::Object { text } | What::Note { text } => text.clone(),
     })
 }
 

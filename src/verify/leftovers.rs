@@ -79,7 +79,7 @@ pub(super) async fn delete(scene: &mut Scene) -> Result<(), Unmet> {
 }
 
 /// Requests for objects of the reference's kind and namespace.
-async fn requests(scene: &Scene, reference: &ObjectRef) -> Result<Api<DynamicObject>, Unmet> {
+pub(super) async fn requests(scene: &Scene, reference: &ObjectRef) -> Result<Api<DynamicObject>, Unmet> {
     let api = &scene.shared.api;
     let served = api.served(reference.group(), reference.version(), &reference.kind).await?;
     let served = served.ok_or_else(|| {

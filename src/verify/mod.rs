@@ -5,6 +5,7 @@
 //! scenario's trail, and its end is an event that reports read.
 
 mod arguments;
+mod involved;
 mod leaks;
 mod leftovers;
 pub mod lint;

@@ -149,6 +149,11 @@ pub enum What {
         /// In words.
         text: String,
     },
+    /// How an object that the scenario made stood when a step failed, or the end of its log.
+    Object {
+        /// In words.
+        text: String,
+    },
     /// A fact worth keeping, such as the tree of a trace.
     Note {
         /// In words.

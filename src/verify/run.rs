@@ -18,7 +18,7 @@ use super::told::{INTERRUPTED, failure, told, unrun};
 use super::trail::{Summary, Trail};
 use super::unmet::Unmet;
 use super::world::{Scene, Shared, World};
-use super::{Ended, Options, Ran, leaks, leftovers, tags};
+use super::{Ended, Options, Ran, involved, leaks, leftovers, tags};
 use crate::error::{Failure, Kind};
 use crate::plan::event::{Progress, What};
 
@@ -178,6 +178,9 @@ fn fail(text: &str) {
 async fn after(world: Option<&mut World>) {
     let Some(scene) = world.and_then(|world| world.0.as_mut()) else { return };
     let trail = scene.trail.clone();
+    if trail.has_failed() {
+        involved::tell(scene).await;
+    }
     let mut left = None;
     if !scene.made.is_empty() {
         trail.begin("After", "what the scenario made is deleted and gone", 0);

@@ -105,5 +105,13 @@ fn explained(file: &str, step: &Step) -> String {
         let answer = cut(answer.trim(), 600).replace('\n', "\n    ");
         let _ = write!(text, "\n  last answer: {status} {answer}");
     }
+    let objects = step.evidence.iter().filter_map(|evidence| match &evidence.what {
+        record::What::Object { text } => Some(text),
+        _ => None,
+    });
+    for (number, object) in objects.enumerate() {
+        let heading = if number == 0 { "\n  objects of the scenario:" } else { "" };
+        let _ = write!(text, "{heading}\n    {}", object.replace('\n', "\n      "));
+    }
     text
 }

@@ -89,6 +89,16 @@ impl Trail {
         })
     }
 
+    /// Whether a step has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().summary.steps.iter().any(|step| step.status == Status::Failed)
+    }
+
+    /// Keeps how an object of the scenario stood.
+    pub(super) fn object(&self, text: &str) {
+        self.keep(What::Object { text: cut(text, LONGEST_TEXT) });
+    }
+
     /// Keeps a fact.
     pub(super) fn note(&self, text: &str) {
         self.keep(What::Note { text: cut(text, LONGEST_TEXT) });

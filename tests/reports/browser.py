@@ -106,7 +106,9 @@ class Browser:
 
     def picture(self, path):
         """Writes the whole page as a picture; gives back how many bytes it has."""
-        shot = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 8000), "scale": 1}
+        shot = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         data = base64.b64decode(shot["data"])
         with open(path, "wb") as file:
             file.write(data)

@@ -32,9 +32,9 @@ CONTRAST = """(() => {
   const poor = {};
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement, text = texts.currentNode.data.trim();
-    if (!text || !element.checkVisibility() || ["SCRIPT", "STYLE", "TITLE"].includes(element.tagName)) continue;
+    if (!text || !element.checkVisibility() || ["SCRIPT", "STYLE", "TITLE"].includes(element.tagName.toUpperCase())) continue;
     const style = getComputedStyle(element);
-    const color = numbers(element instanceof SVGElement ? style.fill : style.color);
+    const color = numbers(element instanceof SVGElement && style.fill !== "none" ? style.fill : style.color);
     const [a, b] = [light(color), light(behind(element))].sort((a, b) => b - a);
     const ratio = (a + 0.05) / (b + 0.05);
     if (ratio < 4.5) poor[`${element.tagName}.${element.getAttribute("class")}`] = `${ratio.toFixed(1)} ${text.slice(0, 30)}`;
@@ -80,7 +80,8 @@ def by_keyboard(browser):
     for _ in range(200):
         browser.press("Tab")
         stop = browser.run(FOCUS)
-        if stop[0] == "BODY":
+        # Behind the last stop it begins anew.
+        if stop[0] == "BODY" or stop[:2] == first[:2]:
             break
         stops.append(stop)
         if stop[0] == "SUMMARY" and closed is None and not browser.run("document.activeElement.parentElement.open"):

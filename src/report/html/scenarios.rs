@@ -103,7 +103,7 @@ fn evidence(evidence: &Evidence) -> Markup {
                     @if let Some(sent) = sent { pre tabindex="0" { (sent) } }
                     @if !answer.is_empty() { pre tabindex="0" { (answer) } }
                 }
-                What::Seen { text } | What::Note { text } => pre tabindex="0" { (text) },
+                What::Seen { text } | What::Object { text } | What::Note { text } => pre tabindex="0" { (text) },
             }
         }
     }
