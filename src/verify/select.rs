@@ -49,6 +49,7 @@ pub(super) struct Selection {
 
 impl Selection {
     /// The scenarios that run, with their features.
+    #[cfg(test)]
     pub(super) fn scenarios(&self) -> impl Iterator<Item = (&Feature, &gherkin::Scenario)> {
         self.features.iter().flat_map(|feature| scenarios(feature).map(move |scenario| (feature, scenario)))
     }
@@ -192,7 +193,8 @@ fn choose(mut feature: Feature, options: &Options, tags: Option<&TagOperation>, 
         if options.shard.is_some_and(|Shard { part, of }| (into.counted - 1) % of != part - 1) {
             return false;
         }
-        let missing = all().filter_map(|tag| tags::requirement(tag)).find(|needed| !options.capabilities.contains(*needed));
+        let missing =
+            all().filter_map(|tag| tags::requirement(tag)).find(|needed| !options.capabilities.contains(*needed));
         match missing {
             None => true,
             Some(needed) => {
