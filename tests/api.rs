@@ -41,6 +41,8 @@ mod restarts;
 mod scenarios;
 #[path = "api/server.rs"]
 mod server;
+#[path = "api/steps.rs"]
+mod steps;
 #[path = "api/stuck.rs"]
 mod stuck;
 #[path = "api/unchanged.rs"]

@@ -155,4 +155,17 @@ pub struct Features {
     pub known_tags: Vec<String>,
     /// How many scenarios run at once, at least 1.
     pub parallel: usize,
+    /// Programs of this machine that scenarios may run, by the name that steps give them.
+    pub programs: BTreeMap<String, Program>,
+}
+
+/// A program of this machine that scenarios may run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Program {
+    /// Its path, or a name that is looked for in `PATH`.
+    pub path: String,
+    /// A text that it prints when it is asked for its version.
+    pub version: String,
+    /// The arguments that ask for the version.
+    pub version_arguments: Vec<String>,
 }

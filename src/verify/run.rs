@@ -141,10 +141,10 @@ async fn after(world: Option<&mut World>) {
     let Some(scene) = world.and_then(|world| world.0.as_mut()) else { return };
     let trail = scene.trail.clone();
     let mut left = None;
-    if !scene.made.is_empty() {
+    if !scene.is_clean() {
         let interrupted = trail.summary().interrupted;
         trail.begin("After", "what the scenario made is deleted and gone", 0);
-        match leftovers::delete(scene).await {
+        match leftovers::clear(scene).await {
             Ok(()) => trail.end(Status::Passed, None),
             Err(unmet) => {
                 left = Some(unmet.text());

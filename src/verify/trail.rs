@@ -80,6 +80,13 @@ impl Trail {
         self.keep(What::Seen { text: cut(text, LONGEST_TEXT) });
     }
 
+    /// What the step has seen last, if anything.
+    pub(super) fn last_seen(&self) -> Option<String> {
+        let inner = self.lock();
+        let evidence = inner.summary.steps.last()?.evidence.iter().rev();
+        evidence.filter_map(|kept| if let What::Seen { text } = &kept.what { Some(text.clone()) } else { None }).next()
+    }
+
     /// Keeps a fact.
     pub(super) fn note(&self, text: &str) {
         self.keep(What::Note { text: cut(text, LONGEST_TEXT) });
