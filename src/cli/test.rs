@@ -44,6 +44,9 @@ pub(super) struct Choice {
     /// Begin no scenario after one has failed
     #[arg(long)]
     fail_fast: bool,
+    /// Try a scenario that failed so many times again; what then passes is told as flaky
+    #[arg(long, value_name = "TIMES", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=10))]
+    retry: u16,
     /// Only one part of the scenarios, such as 1/3
     #[arg(long, value_name = "PART/PARTS")]
     shard: Option<Shard>,
@@ -101,6 +104,7 @@ impl Choice {
             name: self.name.clone(),
             parallel: self.parallel.map_or(lab.features.parallel, usize::from),
             fail_fast: self.fail_fast,
+            retry: usize::from(self.retry),
             shard: self.shard,
             only: self.rerun_failed.then(|| last_failed(&folder)).transpose()?,
             ..Options::of(lab)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::Client;
 use kube::api::{Api as KubeApi, ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta};
-use kube::discovery::{Discovery, Scope};
+use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 use serde_json::Value;
 use tokio::sync::RwLock;
 
@@ -101,6 +101,22 @@ impl Api {
             .get(group)
             .and_then(|group| group.recommended_kind(kind))
             .map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced }))
+    }
+
+    /// The kinds whose objects can be listed, each in the version that the server recommends. Events
+    /// are not among them: they say what happened to others, twice, under two groups.
+    ///
+    /// # Errors
+    /// [`Error::Api`] if discovery fails.
+    pub(crate) async fn listable(&self) -> Result<Vec<Served>, Error> {
+        let (discovery, _) = self.discovery().await?;
+        let kinds = discovery.groups().flat_map(ApiGroup::recommended_resources).filter(|(resource, capabilities)| {
+            capabilities.supports_operation(verbs::LIST)
+                && !matches!(resource.kind.as_str(), "Event" | "ComponentStatus")
+        });
+        Ok(kinds
+            .map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced })
+            .collect())
     }
 
     /// What the cluster serves, for converting objects to it.

@@ -155,8 +155,15 @@ pub struct Features {
     pub known_tags: Vec<String>,
     /// How many scenarios run at once, at least 1.
     pub parallel: usize,
+    /// How long a scenario may take.
+    pub deadline: Duration,
     /// Programs of this machine that scenarios may run, by the name that steps give them.
     pub programs: BTreeMap<String, Program>,
+}
+
+impl Features {
+    /// How long a scenario may take where nothing is said.
+    pub const DEADLINE: Duration = Duration::from_mins(5);
 }
 
 /// A program of this machine that scenarios may run.

@@ -283,6 +283,9 @@ pub(super) struct Features {
     /// How many scenarios run at once.
     #[schemars(range(min = 1, max = 64))]
     pub(super) parallel: usize,
+    /// How long a scenario may take, as 90s or 5m; 5m if left out. A tag such as `@deadline(10m)` says it for one.
+    #[schemars(with = "String", regex(pattern = "^[1-9][0-9]*(ms|s|m|h)$"))]
+    pub(super) deadline: Option<String>,
     /// Programs of this machine that scenarios may run, by the name that steps give them; no others.
     pub(super) programs: BTreeMap<String, Program>,
 }
@@ -310,6 +313,6 @@ fn default_version_arguments() -> Vec<String> {
 impl Default for Features {
     fn default() -> Self {
         let programs = BTreeMap::new();
-        Self { paths: Vec::new(), tags: None, known_tags: Vec::new(), parallel: 3, programs }
+        Self { paths: Vec::new(), tags: None, known_tags: Vec::new(), parallel: 3, deadline: None, programs }
     }
 }

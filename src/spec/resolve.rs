@@ -118,11 +118,13 @@ fn grace(raw: &raw::Grace) -> Grace {
 }
 
 fn features(raw: raw::Features, dir: &Utf8Path) -> Features {
+    let deadline = raw.deadline.and_then(|text| humantime::parse_duration(&text).ok());
     Features {
         paths: paths(&raw.paths, dir),
         tags: raw.tags,
         known_tags: raw.known_tags,
         parallel: raw.parallel,
+        deadline: deadline.unwrap_or(Features::DEADLINE),
         programs: raw.programs.into_iter().map(|(name, raw)| (name.clone(), program(name, raw, dir))).collect(),
     }
 }

@@ -12,7 +12,7 @@ use crate::objects::{Object, ObjectRef};
 /// The field manager of objects that scenarios make or change.
 pub(super) const FIELD_MANAGER: &str = "istiolab-scenario";
 /// The label that says which scenario made an object.
-const LABEL: &str = "istiolab.dev/scenario";
+pub(super) const LABEL: &str = "istiolab.dev/scenario";
 /// How long deleted objects may take to be gone.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The pause between looks.
@@ -94,7 +94,7 @@ async fn delete(scene: &mut Scene) -> Result<(), Unmet> {
 }
 
 /// Requests for objects of the reference's kind and namespace.
-async fn requests(scene: &Scene, reference: &ObjectRef) -> Result<Api<DynamicObject>, Unmet> {
+pub(super) async fn requests(scene: &Scene, reference: &ObjectRef) -> Result<Api<DynamicObject>, Unmet> {
     let api = &scene.shared.api;
     let served = api.served(reference.group(), reference.version(), &reference.kind).await?;
     let served = served.ok_or_else(|| {

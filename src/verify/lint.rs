@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::arguments::regex;
 use super::vocabulary::{Matched, Vocabulary};
-use super::{Options, select, steps};
+use super::{Options, select, steps, tags};
 use crate::error::{Failure, Kind};
 use crate::spec::ADDONS;
 
@@ -130,10 +130,10 @@ impl Work<'_> {
     /// What is wrong with a tag.
     fn strange(&self, tag: &str) -> Option<String> {
         let Options { known_tags, capabilities, .. } = self.options;
-        if tag == "serial" || known_tags.iter().any(|known| known.trim_start_matches('@') == tag) {
+        if known_tags.iter().any(|known| known.trim_start_matches('@') == tag) {
             return None;
         }
-        if let Some(needed) = select::requirement(tag) {
+        if let Some(needed) = tags::requirement(tag) {
             let known: BTreeSet<&str> = capabilities.iter().map(String::as_str).chain(ADDONS).chain(["mesh"]).collect();
             let message = || {
                 let guess = nearest(needed, known.iter().copied());
@@ -141,13 +141,15 @@ impl Work<'_> {
             };
             return (!known.contains(needed)).then(message);
         }
-        let special = ["serial", "requires"];
+        if tags::is_meant(tag) {
+            return tags::fault(tag);
+        }
         let name = tag.split('(').next().unwrap_or(tag);
-        let misspelled = special.iter().any(|special| strsim::damerau_levenshtein(name, special) <= 2);
+        let misspelled = tags::MEANT.iter().any(|meant| strsim::damerau_levenshtein(name, meant) <= 2);
         if known_tags.is_empty() && !misspelled && !tag.contains('(') {
             return None;
         }
-        let guess = nearest(name, known_tags.iter().map(|tag| tag.trim_start_matches('@')).chain(special));
+        let guess = nearest(name, known_tags.iter().map(|tag| tag.trim_start_matches('@')).chain(tags::MEANT));
         Some(format!("`@{tag}` is not known{guess}; known tags stand in the lab's features.knownTags"))
     }
 }

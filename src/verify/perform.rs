@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use cucumber::gherkin;
 use futures::FutureExt as _;
 
+use super::leaks;
 use super::look;
 use super::record::Status;
 use super::unmet::Unmet;
@@ -36,13 +37,16 @@ pub(super) async fn perform(scene: &mut Scene, step: &gherkin::Step) -> Result<(
             return Err(unknown.to_string());
         }
     };
+    scene.touched |= leaks::may_leave(&matched.entry);
     let cancel = scene.shared.cancel.clone();
+    let (limit, end) = scene.limit;
     let outcome = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Unmet::Interrupted),
         outcome = AssertUnwindSafe(timed(scene, matched, step)).catch_unwind() => {
             outcome.unwrap_or_else(|panic| Err(Unmet::Never(format!("the step is faulty: {}", words(panic.as_ref())))))
         }
+        () = tokio::time::sleep_until(end) => Err(Unmet::Never(overdue(limit, trail.last_seen().as_deref()))),
     };
     match outcome {
         Ok(()) => {
@@ -60,6 +64,16 @@ pub(super) async fn perform(scene: &mut Scene, step: &gherkin::Step) -> Result<(
             Err(text)
         }
     }
+}
+
+/// Says that the scenario's time is over, what its step saw last, and what to do.
+fn overdue(limit: Duration, seen: Option<&str>) -> String {
+    let limit = humantime::format_duration(limit);
+    let seen = seen.map_or_else(String::new, |seen| format!("; last seen: {seen}"));
+    format!(
+        "the scenario's {limit} were over during this step{seen}\ngive it more by a tag such as @deadline(10m), or all \
+         scenarios by features.deadline in the lab file"
+    )
 }
 
 /// What a panic said.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::look::Look;
@@ -73,10 +74,14 @@ pub struct Scene {
     pub(super) looks: Vec<Look>,
     /// The program that ended last.
     pub(super) ended: Option<Ended>,
+    /// Whether it did something that may leave objects.
+    pub(super) touched: bool,
+    /// How long it may take, and when that time is over.
+    pub(super) limit: (Duration, Instant),
 }
 
 impl Scene {
-    pub(super) fn new(shared: Arc<Shared>, trail: Trail) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, trail: Trail, limit: Duration) -> Self {
         let kept = trail.clone();
         let proxy = shared.proxy.recorded(move |exchange| kept.exchange(exchange));
         Self {
@@ -92,6 +97,8 @@ impl Scene {
             changes: Vec::new(),
             looks: Vec::new(),
             ended: None,
+            touched: false,
+            limit: (limit, Instant::now() + limit),
         }
     }
 
