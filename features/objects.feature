@@ -81,7 +81,7 @@ Feature: Objects
       data: {number: "3", text: brought}
       """
     Then 3 times in a row, field "data.number" of ConfigMap "fields-${unique}" in namespace "default" is at most 3
-    And ConfigMap "fields-${unique}" in namespace "default" has no field "data.other"
+    And consistently for 300 ms ConfigMap "fields-${unique}" in namespace "default" has no field "data.other"
     When the label "tier" of ConfigMap "fields-${unique}" in namespace "default" is set to "front"
     Then there is at least 1 ConfigMap in namespace "default" with labels "tier=front,istiolab.dev/scenario=${unique}"
 
