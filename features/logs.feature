@@ -13,7 +13,7 @@ Feature: Logs
       | response flags   | -                                                 |
       | upstream cluster | outbound\|8080\|\|frontend.demo.svc.cluster.local |
     And eventually within 20 seconds the proxy of "frontend" in namespace "demo" logged 2 lines of the request from "client"
-    And eventually within 20 seconds the log of container "istio-proxy" of "frontend" in namespace "demo" has 1 line with "/logged/${unique}"
+    And eventually within 20 seconds the log of container "istio-proxy" of "frontend" in namespace "demo" has 2 lines with "/logged/${unique}"
 
   @requires(plain)
   Scenario: A container that ends at once says why, and is started again
