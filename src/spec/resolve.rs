@@ -6,7 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::facts::{absolute, own_objects, text};
-use super::lab::{Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Readiness, Registry};
+use super::lab::{
+    Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Program, Readiness, Registry,
+};
 use super::raw::{self, Injection};
 use crate::images::reference::Reference;
 use crate::yaml::{Node, Tree};
@@ -125,7 +127,17 @@ fn features(raw: raw::Features, dir: &Utf8Path) -> Features {
         known_tags: raw.known_tags,
         parallel: raw.parallel,
         deadline: deadline.unwrap_or(Features::DEADLINE),
+        programs: raw.programs.into_iter().map(|(name, raw)| (name.clone(), program(name, raw, dir))).collect(),
     }
+}
+
+fn program(name: String, raw: raw::Program, dir: &Utf8Path) -> Program {
+    let path = match raw.path {
+        Some(path) if path.contains('/') => absolute(dir, &path).into_string(),
+        Some(path) => path,
+        None => name,
+    };
+    Program { path, version: raw.version, version_arguments: raw.version_arguments }
 }
 
 fn paths(given: &[String], dir: &Utf8Path) -> Vec<Utf8PathBuf> {

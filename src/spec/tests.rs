@@ -219,3 +219,28 @@ fn alternates_are_references_and_stand_once() {
     let all: Vec<_> = lab.images.alternates.iter().map(|(image, places)| format!("{image} {}", places[0])).collect();
     assert_eq!(all, ["docker.io/library/nginx:latest mirror.example/nginx:1"]);
 }
+
+#[test]
+fn programs_of_scenarios_are_pinned() {
+    let (_dir, root) = project();
+    let load = |programs: &str| {
+        let text = format!("{HEAD}features:\n  programs:\n{programs}");
+        parse(&text, Utf8Path::new("lab.yaml"), &root.join("scenarios/lab.yaml"))
+    };
+    let lab = load(
+        "    k: {path: ../bin/kubectl, version: v1.34, versionArguments: [version, --client]}\n    jq: {version: jq-1}\n",
+    );
+    let programs = lab.expect("it is a lab").features.programs;
+    assert_eq!(programs["k"].path, root.join("bin/kubectl"));
+    assert_eq!(programs["k"].version_arguments, ["version", "--client"]);
+    assert_eq!(
+        (programs["jq"].path.as_str(), programs["jq"].version_arguments.as_slice()),
+        ("jq", ["--version".to_owned()].as_slice())
+    );
+    let problems = load("    jq: {path: jq, verson: jq-1}\n").expect_err("it has no version").to_string();
+    assert!(
+        problems.contains("unknown field `verson` in `features.programs.jq`; did you mean `version`?"),
+        "{problems}"
+    );
+    assert!(problems.contains("field `version` is missing in `features.programs.jq`"), "{problems}");
+}

@@ -9,7 +9,10 @@ mod involved;
 mod leaks;
 mod leftovers;
 pub mod lint;
+mod look;
+mod path;
 mod perform;
+mod programs;
 pub mod record;
 mod run;
 mod select;
@@ -18,6 +21,7 @@ mod tags;
 mod told;
 pub mod traffic;
 mod trail;
+mod undo;
 mod unmet;
 pub mod vocabulary;
 mod world;
@@ -31,6 +35,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 pub use arguments::Arguments;
+pub use programs::Programs;
 pub use select::{Place, Shard};
 pub use steps::vocabulary;
 pub use unmet::Unmet;
@@ -38,6 +43,7 @@ pub use world::Scene;
 
 use crate::error::{Failure, Kind};
 use crate::objects::Api;
+use crate::objects::ready::Policy;
 use crate::observe::Proxy;
 use crate::plan::event::Progress;
 use crate::spec::{self, Lab};
@@ -71,6 +77,10 @@ pub struct Options {
     pub capabilities: BTreeSet<String>,
     /// Tags that features may use, for the lint; if there are none, all may be used.
     pub known_tags: Vec<String>,
+    /// How readiness is judged.
+    pub readiness: Policy,
+    /// The programs that scenarios may run.
+    pub programs: Programs,
 }
 
 impl Default for Options {
@@ -88,26 +98,32 @@ impl Default for Options {
             retry: 0,
             capabilities: BTreeSet::new(),
             known_tags: Vec::new(),
+            readiness: Policy::default(),
+            programs: Programs::default(),
         }
     }
 }
 
 impl Options {
-    /// What the lab file says. The lab has `mesh` if it has one, each add-on by its name, and each
-    /// application by its name.
+    /// What the lab file says. The lab has `mesh` if it has one, each add-on, each application, and each
+    /// program that scenarios may run, by its name.
     #[must_use]
     pub fn of(lab: &Lab) -> Self {
         let mesh = lab.mesh.iter().map(|_| "mesh".to_owned());
         let addons = lab.addons.iter().map(|addon| addon.name.clone());
         let applications = lab.applications.iter().map(|application| application.name.clone());
+        let programs = lab.features.programs.keys().cloned();
         Self {
             paths: lab.features.paths.clone(),
             dir: std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok()),
             tags: lab.features.tags.clone(),
             parallel: lab.features.parallel,
             deadline: lab.features.deadline,
-            capabilities: mesh.chain(addons).chain(applications).collect(),
+            capabilities: mesh.chain(addons).chain(applications).chain(programs).collect(),
             known_tags: lab.features.known_tags.clone(),
+            // A lab file that was checked has no rule that can't be read.
+            readiness: Policy::of(lab).unwrap_or_default(),
+            programs: Programs::of(lab),
             ..Self::default()
         }
     }
@@ -229,7 +245,14 @@ async fn run_with(
     // Dropping the caller's future must end the thread as well.
     let inner = cancel.child_token();
     let _end = inner.clone().drop_guard();
-    let shared = world::Shared { api: Api::new(client), proxy: Proxy::new(config)?, vocabulary, cancel: inner };
+    let shared = world::Shared {
+        api: Api::new(client),
+        proxy: Proxy::new(config)?,
+        vocabulary,
+        readiness: options.readiness.clone(),
+        programs: options.programs.clone(),
+        cancel: inner,
+    };
     let (handle, teller) = (tokio::runtime::Handle::current(), progress.clone());
     let ran = tokio::task::spawn_blocking(move || handle.block_on(run::execute(shared, selection, &options, &teller)))
         .await

@@ -181,9 +181,9 @@ async fn after(world: Option<&mut World>) {
         involved::tell(scene).await;
     }
     let mut left = None;
-    if !scene.made.is_empty() {
+    if !scene.is_clean() {
         trail.begin("After", "what the scenario made is deleted and gone", 0);
-        left = cleaned(&trail, leftovers::delete(scene).await);
+        left = cleaned(&trail, leftovers::clear(scene).await);
     }
     // What is known to have stayed need not be looked for.
     if scene.touched && left.is_none() && !scene.shared.cancel.is_cancelled() {

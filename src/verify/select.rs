@@ -291,9 +291,20 @@ mod tests {
     #[test]
     fn every_step_of_our_features_is_in_the_vocabulary() {
         let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
-        let capabilities =
-            ["mesh", "demo", "plain", "manual", "untraced", "prometheus", "grafana", "zipkin", "servicegraph"]
-                .map(str::to_owned);
+        let capabilities = [
+            "mesh",
+            "demo",
+            "plain",
+            "manual",
+            "untraced",
+            "prometheus",
+            "grafana",
+            "zipkin",
+            "servicegraph",
+            "cat",
+            "env",
+        ]
+        .map(str::to_owned);
         let options = Options {
             paths: vec![root.join("features")],
             dir: Some(root.to_owned()),

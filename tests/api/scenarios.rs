@@ -10,13 +10,18 @@ use crate::server::{api, applied, config};
 
 /// Runs one feature against the shared server.
 async fn ran(test: &str, feature: &str) -> Option<Vec<Scenario>> {
+    ran_with(test, feature, Options::default()).await
+}
+
+/// The same with options.
+pub(crate) async fn ran_with(test: &str, feature: &str, options: Options) -> Option<Vec<Scenario>> {
     api(test).await?;
     let config = config(test).await?;
     let folder = tempfile::tempdir().expect("a folder");
     let path = Utf8PathBuf::from_path_buf(folder.path().join("f.feature")).expect("a path in UTF-8");
     fs_err::write(&path, feature).expect("a file");
     let (progress, mut events) = Progress::channel();
-    let options = Options { paths: vec![path], ..Options::default() };
+    let options = Options { paths: vec![path], ..options };
     run(config, options, &progress, &CancellationToken::new()).await.expect("it ran");
     drop(progress);
     let mut records = Vec::new();
@@ -28,7 +33,8 @@ async fn ran(test: &str, feature: &str) -> Option<Vec<Scenario>> {
     Some(records)
 }
 
-fn error(record: &Scenario) -> &str {
+/// Why a scenario did not pass; nothing if it did.
+pub(crate) fn error(record: &Scenario) -> &str {
     record.error.as_deref().unwrap_or_default()
 }
 
