@@ -67,7 +67,7 @@ Feature: Request routing
     Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "new" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 1 request to "http://${unique}:8080/traced"
     Then every request is answered with status 200
-    And eventually within 15 seconds the trace of the request from "client" spans "client.tasks, echo-v2.tasks"
+    And eventually within 15 seconds the trace of the request from "client" spans "client.tasks, echo.tasks"
 
   Scenario: A path leads to a version, under another name
     Given these objects in namespace "tasks":
