@@ -182,10 +182,31 @@ impl Command {
     /// # Errors
     /// Each variant of [`enum@Error`].
     pub async fn run_with(
+        self,
+        cancel: &CancellationToken,
+        on_line: impl FnMut(&str) + Send,
+    ) -> Result<Output, Error> {
+        let command = self.line();
+        let (status, output, kept) = self.followed(cancel, on_line).await?;
+        if status.success() { Ok(output) } else { Err(Error::Status { command, status, output: kept }) }
+    }
+
+    /// Runs it to its end, whatever the status that it ends with.
+    ///
+    /// # Errors
+    /// Each variant of [`enum@Error`] but [`Error::Status`].
+    pub async fn ended(self, cancel: &CancellationToken) -> Result<(ExitStatus, Output), Error> {
+        let (status, output, _) = self.followed(cancel, |_| ()).await?;
+        Ok((status, output))
+    }
+
+    /// Follows it to its end. Gives back its status, its output, and the last lines of both streams as
+    /// they came.
+    async fn followed(
         mut self,
         cancel: &CancellationToken,
         mut on_line: impl FnMut(&str) + Send,
-    ) -> Result<Output, Error> {
+    ) -> Result<(ExitStatus, Output, Vec<String>), Error> {
         let command = self.line();
         let mut child = self.inner.spawn().map_err(|source| Error::Start { program: self.words[0].clone(), source })?;
         let pipe = |source| Error::Pipe { command: command.clone(), source };
@@ -232,8 +253,7 @@ impl Command {
             () = cancel.cancelled() => None,
         };
         match ended {
-            Some(Ok(Ok(status))) if status.success() => Ok(output),
-            Some(Ok(Ok(status))) => Err(Error::Status { command, status, output: kept }),
+            Some(Ok(Ok(status))) => Ok((status, output, kept)),
             Some(Ok(Err(source))) => Err(pipe(source)),
             Some(Err(_)) => {
                 stop(&mut child).await;
@@ -302,6 +322,13 @@ mod tests {
     async fn a_failure_shows_the_command_and_its_last_lines() {
         let error = shell("echo why >&2; exit 3").run(&CancellationToken::new()).await.expect_err("it ends with 3");
         assert_eq!(error.to_string(), "`sh -c 'echo why >&2; exit 3'` ended with exit status: 3\n  | why");
+    }
+
+    #[tokio::test]
+    async fn any_status_can_be_asked_for() {
+        let (status, output) =
+            shell("echo out; echo why >&2; exit 3").ended(&CancellationToken::new()).await.expect("it ends");
+        assert_eq!((status.code(), output.stdout.as_str(), output.stderr.as_str()), (Some(3), "out\n", "why\n"));
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use crate::observe::{Proxy, snapshot};
 use crate::plan::event::{Outcome, Progress, What};
 use crate::plan::journal::Journal;
 use crate::spec::Lab;
-use crate::verify::{self, Options, Place, Ran, Shard, Totals};
+use crate::verify::{self, Options, Place, Programs, Ran, Shard, Totals};
 
 /// Run the lab's scenarios
 #[derive(Debug, clap::Args)]
@@ -44,6 +44,9 @@ pub(super) struct Choice {
     /// Begin no scenario after one has failed
     #[arg(long)]
     fail_fast: bool,
+    /// Try a scenario that failed so many times again; what then passes is told as flaky
+    #[arg(long, value_name = "TIMES", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=10))]
+    retry: u16,
     /// Only one part of the scenarios, such as 1/3
     #[arg(long, value_name = "PART/PARTS")]
     shard: Option<Shard>,
@@ -96,10 +99,12 @@ impl Choice {
         let hint = "Run `istiolab up` first, or `istiolab run`, which does both.";
         let config = context.cluster(lab, hint).await?;
         let options = Options {
+            programs: Programs::of(lab).against(folder.join("kubeconfig")),
             tags: self.tags.clone().or_else(|| lab.features.tags.clone()),
             name: self.name.clone(),
             parallel: self.parallel.map_or(lab.features.parallel, usize::from),
             fail_fast: self.fail_fast,
+            retry: usize::from(self.retry),
             shard: self.shard,
             only: self.rerun_failed.then(|| last_failed(&folder)).transpose()?,
             ..Options::of(lab)

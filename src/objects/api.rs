@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use kube::Client;
 use kube::api::{Api as KubeApi, ApiResource, DynamicObject, GroupVersionKind, PartialObjectMeta};
-use kube::discovery::{Discovery, Scope};
+use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
+use serde_json::Value;
 use tokio::sync::RwLock;
 
 use super::convert::Target;
@@ -22,6 +23,24 @@ pub struct Served {
     pub resource: ApiResource,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
+}
+
+impl Served {
+    /// A kind of Kubernetes' own whose objects live in namespaces, without asking discovery for it.
+    #[must_use]
+    pub fn of(group: &str, version: &str, kind: &str) -> Self {
+        Self { resource: ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind)), namespaced: true }
+    }
+
+    /// An object of this kind as JSON, whole: lists leave out what is the same for every item.
+    #[must_use]
+    pub fn document(&self, object: DynamicObject) -> Value {
+        // A map with text as keys becomes JSON without fail.
+        let mut document = serde_json::to_value(object).unwrap_or_default();
+        document["kind"] = Value::from(self.resource.kind.as_str());
+        document["apiVersion"] = Value::from(self.resource.api_version.as_str());
+        document
+    }
 }
 
 /// A cluster's API with cached discovery. Cheap to clone; clones share the cache.
@@ -82,6 +101,22 @@ impl Api {
             .get(group)
             .and_then(|group| group.recommended_kind(kind))
             .map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced }))
+    }
+
+    /// The kinds whose objects can be listed, each in the version that the server recommends. Events
+    /// are not among them: they say what happened to others, twice, under two groups.
+    ///
+    /// # Errors
+    /// [`Error::Api`] if discovery fails.
+    pub(crate) async fn listable(&self) -> Result<Vec<Served>, Error> {
+        let (discovery, _) = self.discovery().await?;
+        let kinds = discovery.groups().flat_map(ApiGroup::recommended_resources).filter(|(resource, capabilities)| {
+            capabilities.supports_operation(verbs::LIST)
+                && !matches!(resource.kind.as_str(), "Event" | "ComponentStatus")
+        });
+        Ok(kinds
+            .map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced })
+            .collect())
     }
 
     /// What the cluster serves, for converting objects to it.
@@ -167,7 +202,8 @@ impl Api {
     }
 
     /// Requests for objects of a kind; without a namespace, across all of them.
-    pub(super) fn requests(&self, served: &Served, namespace: Option<&str>) -> KubeApi<DynamicObject> {
+    #[must_use]
+    pub fn requests(&self, served: &Served, namespace: Option<&str>) -> KubeApi<DynamicObject> {
         match namespace {
             Some(namespace) if served.namespaced => {
                 KubeApi::namespaced_with(self.client.clone(), namespace, &served.resource)

@@ -18,6 +18,7 @@ mod graph;
 mod handover;
 mod immutable;
 mod inventory;
+mod kinds;
 mod load;
 mod needs;
 mod object;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _, stream};
 use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
-use kube::discovery::Scope;
 use serde_json::Value;
 
 use super::api::{Api, Served};
@@ -113,19 +112,8 @@ fn conditions(status: &Value, wanted: impl Fn(&str) -> bool) -> Vec<String> {
 
 /// Everything in a namespace; first what its finalizers hold.
 async fn contents(api: &Api, namespace: &str) -> Vec<(ObjectRef, Vec<String>)> {
-    let Ok((discovery, _)) = api.discovery().await else { return Vec::new() };
-    let mut kinds = Vec::new();
-    for group in discovery.groups() {
-        for (resource, capabilities) in group.recommended_resources() {
-            // Events say what happened to others, twice, under two groups.
-            if capabilities.scope == Scope::Namespaced
-                && capabilities.supports_operation("list")
-                && resource.kind != "Event"
-            {
-                kinds.push(Served { resource, namespaced: true });
-            }
-        }
-    }
+    let Ok(mut kinds) = api.listable().await else { return Vec::new() };
+    kinds.retain(|kind| kind.namespaced);
     let mut lists = Vec::with_capacity(kinds.len());
     for kind in &kinds {
         lists.push(remaining(api, kind, Some(namespace)).boxed());

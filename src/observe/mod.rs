@@ -1,6 +1,8 @@
 //! What a running lab shows: typed clients of Prometheus, Grafana, Zipkin and istiod, reached through the
-//! API server's service proxy, as `kubectl proxy` does. Every exchange can be kept as evidence.
+//! API server's service proxy, as `kubectl proxy` does. Every exchange can be kept as evidence. Also how
+//! proxies' access logs read.
 
+mod access_log;
 pub mod grafana;
 mod graph;
 pub mod istiod;
@@ -15,6 +17,7 @@ use thiserror::Error;
 
 use crate::error::{Failure, Kind};
 
+pub use access_log::AccessLine;
 pub use proxy::{Answer, Exchange, Proxy, Service};
 
 /// Why an observation could not be made.

@@ -52,6 +52,7 @@ pub(super) fn render(tally: &Tally) -> String {
         "warnings": tally.warnings,
         "totals": {
             "passed": tally.count(Status::Passed),
+            "flaky": tally.count(Status::Flaky),
             "failed": tally.count(Status::Failed),
             "skipped": tally.count(Status::Skipped),
         },

@@ -1,5 +1,6 @@
 //! What the user and other programs read about a run: consumers of one stream of events.
 
+mod files;
 mod html;
 mod json;
 mod junit;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::Failure;
 use crate::plan::event::{Event, Progress, What};
+use files::Files;
 
 pub(crate) use style::Style;
 pub use tally::{Phase, Slow, StepRecord, Tally, Waited};
@@ -37,14 +39,14 @@ pub struct Sinks {
     pub lab: Option<crate::spec::Lab>,
 }
 
-/// Reads events until every sender is gone. Report files are valid at every moment: what is not there
-/// yet is marked as missing.
+/// Reads events until every sender is gone. Report files are valid at every moment, and at most half a
+/// second behind unless they are long: what is not there yet is marked as missing.
 ///
 /// # Errors
 /// A report file that can't be written; events are read to their end all the same.
 pub async fn run(mut receiver: UnboundedReceiver<Event>, mut sinks: Sinks) -> Result<Tally, Failure> {
     let mut tally = Tally::new(sinks.lab.take());
-    let mut written = write(&sinks.files, &tally);
+    let mut files = Files::begin(std::mem::take(&mut sinks.files), &tally);
     let mut ticks = tokio::time::interval(TICK);
     loop {
         let event = tokio::select! {
@@ -53,6 +55,7 @@ pub async fn run(mut receiver: UnboundedReceiver<Event>, mut sinks: Sinks) -> Re
                 if let Some(terminal) = &mut sinks.terminal {
                     terminal.tick();
                 }
+                files.tick(&tally);
                 continue;
             }
         };
@@ -61,15 +64,15 @@ pub async fn run(mut receiver: UnboundedReceiver<Event>, mut sinks: Sinks) -> Re
         if let Some(terminal) = &mut sinks.terminal {
             terminal.event(&event, &tally);
         }
-        // A run that is killed leaves what it knew at its last milestone.
+        // A run that is killed leaves what it knew at its last milestones, but for those of a moment.
         if matches!(event.what, What::StepFinished { .. } | What::Scenario(_) | What::Ended { .. }) {
-            written = written.and(write(&sinks.files, &tally));
+            files.outdated();
         }
     }
     if let Some(terminal) = &mut sinks.terminal {
         terminal.finish(&tally);
     }
-    written.and(write(&sinks.files, &tally)).map(|()| tally)
+    files.finish(&tally).map(|()| tally)
 }
 
 /// Runs `work` with a progress handle whose events go to `sinks`, and tells the reports how it ended.
@@ -92,18 +95,6 @@ where
     let value = result?;
     reported??;
     Ok(value)
-}
-
-fn write(files: &[Target], tally: &Tally) -> Result<(), Failure> {
-    files.iter().try_for_each(|target| {
-        let text = match target.format {
-            Format::Json => json::render(tally),
-            Format::Html => html::render(tally),
-            Format::Messages => messages::render(tally),
-            Format::Junit => junit::render(tally)?,
-        };
-        target.write(&text)
-    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::style::Style;
 use super::tally::Tally;
-use super::text::{counted, reason, seconds};
+use super::text::{counted, reason, seconds, totals, tries};
 use crate::plan::event::{Event, Outcome, What};
 use crate::verify::record::{Scenario, Status};
 
@@ -185,14 +185,12 @@ impl Terminal {
         }
         self.slowest(tally);
         if !tally.scenarios.is_empty() {
-            let failed = tally.count(Status::Failed);
-            let mut parts = vec![format!("{} passed", tally.count(Status::Passed)), format!("{failed} failed")];
-            let skipped = tally.count(Status::Skipped);
-            if skipped > 0 {
-                parts.push(format!("{skipped} skipped"));
-            }
-            let line = format!("{}: {}", counted(tally.scenarios.len(), "scenario"), parts.join(", "));
-            let line = if failed > 0 { self.style.red(&line) } else { self.style.green(&line) };
+            let line = format!("{}: {}", counted(tally.scenarios.len(), "scenario"), totals(tally));
+            let line = match (tally.count(Status::Failed), tally.count(Status::Flaky)) {
+                (0, 0) => self.style.green(&line),
+                (0, _) => self.style.yellow(&line),
+                _ => self.style.red(&line),
+            };
             self.line(Verbosity::Quiet, &line);
         }
     }
@@ -307,6 +305,23 @@ impl Terminal {
                 self.line(Verbosity::Quiet, &line);
                 self.indented(Verbosity::Quiet, &format!("{}:{}", scenario.file, scenario.line));
                 self.indented(Verbosity::Quiet, &reason(scenario));
+                self.tries(scenario);
+            }
+            Status::Flaky => {
+                let line = format!("{} {name} {time}, at try {}", self.style.yellow("~"), scenario.tries.len() + 1);
+                self.line(Verbosity::Quiet, &line);
+                self.indented(Verbosity::Quiet, &format!("{}:{}", scenario.file, scenario.line));
+                self.tries(scenario);
+            }
+        }
+    }
+
+    /// The tries that failed before.
+    fn tries(&mut self, scenario: &Scenario) {
+        for (heading, tried) in tries(scenario) {
+            self.indented(Verbosity::Quiet, &format!("{heading}:"));
+            for line in tried.error.lines() {
+                self.indented(Verbosity::Quiet, &format!("  {line}"));
             }
         }
     }

@@ -11,6 +11,8 @@ use super::*;
 use crate::plan::event::Outcome;
 use crate::verify::record::{Scenario, Status};
 
+mod tries;
+
 /// Bytes that a test reads after the terminal has written them.
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
@@ -184,11 +186,11 @@ fn junit() {
     assert_snapshot!(junit::render(&tally(&events())).expect("it is XML"), @r#"
     <?xml version="1.0" encoding="UTF-8"?>
     <testsuites name="istiolab" tests="8" failures="1" errors="1" time="16.500">
-        <testsuite name="run" tests="1" disabled="0" errors="0" failures="0">
+        <testsuite name="run" tests="1" skipped="0" errors="0" failures="0">
             <testcase name="the run comes to its end" classname="istiolab" time="16.500">
             </testcase>
         </testsuite>
-        <testsuite name="steps" tests="4" disabled="1" errors="1" failures="0">
+        <testsuite name="steps" tests="4" skipped="1" errors="1" failures="0">
             <testcase name="creating the cluster" classname="step.cluster" time="14.000">
             </testcase>
             <testcase name="building parts" classname="step.images" time="0.690">
@@ -200,16 +202,19 @@ fn junit() {
                 <skipped message="it was stopped"/>
             </testcase>
         </testsuite>
-        <testsuite name="Injection" tests="3" disabled="1" errors="0" failures="1">
-            <testcase name="by label" classname="Injection" time="1.234" file="features/injection.feature" line="7">
+        <testsuite name="Injection" tests="3" skipped="1" errors="0" failures="1" file="features/injection.feature">
+            <testcase name="by label" classname="Injection" time="1.234">
+                <system-out>features/injection.feature:7</system-out>
             </testcase>
-            <testcase name="by hand" classname="Injection" time="1.234" file="features/injection.feature" line="7">
+            <testcase name="by hand" classname="Injection" time="1.234">
                 <failure message="expected 2 containers &lt;&amp;&gt;">expected 2 containers &lt;&amp;&gt;
       saw 1
       at 0.2 s: 1</failure>
+                <system-out>features/injection.feature:7</system-out>
             </testcase>
-            <testcase name="on a whim" classname="Injection" time="1.234" file="features/injection.feature" line="7">
+            <testcase name="on a whim" classname="Injection" time="1.234">
                 <skipped message="@requires(ambient): the lab has none"/>
+                <system-out>features/injection.feature:7</system-out>
             </testcase>
         </testsuite>
     </testsuites>
@@ -319,6 +324,7 @@ fn json() {
       ],
       "totals": {
         "passed": 1,
+        "flaky": 0,
         "failed": 1,
         "skipped": 1
       },

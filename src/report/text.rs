@@ -2,11 +2,27 @@
 
 use std::time::Duration;
 
-use crate::verify::record::Scenario;
+use super::tally::Tally;
+use crate::verify::record::{Scenario, Status, Try};
 
 /// Why a scenario did not pass, whole.
 pub(super) fn reason(scenario: &Scenario) -> String {
     scenario.error.clone().unwrap_or_default()
+}
+
+/// The tries that failed before the one that counts: a heading, and why.
+pub(super) fn tries(scenario: &Scenario) -> impl Iterator<Item = (String, &Try)> {
+    let all = scenario.tries.len() + 1;
+    let heading = move |number, tried: &Try| format!("try {number} of {all} failed after {}", seconds(tried.elapsed));
+    scenario.tries.iter().zip(1_usize..).map(move |(tried, number)| (heading(number, tried), tried))
+}
+
+/// How many ended how, without those of which there are none, but for what one always looks for.
+pub(super) fn totals(tally: &Tally) -> String {
+    let parts = [(Status::Passed, "passed"), (Status::Flaky, "flaky"), (Status::Failed, "failed"), (Status::Skipped, "skipped")];
+    let told = parts.into_iter().map(|(status, word)| (tally.count(status), status, word));
+    let told = told.filter(|(count, status, _)| *count > 0 || matches!(status, Status::Passed | Status::Failed));
+    told.map(|(count, _, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A time as one reads it beside others: tenths of a second below a minute, else minutes and seconds.

@@ -155,4 +155,24 @@ pub struct Features {
     pub known_tags: Vec<String>,
     /// How many scenarios run at once, at least 1.
     pub parallel: usize,
+    /// How long a scenario may take.
+    pub deadline: Duration,
+    /// Programs of this machine that scenarios may run, by the name that steps give them.
+    pub programs: BTreeMap<String, Program>,
+}
+
+impl Features {
+    /// How long a scenario may take where nothing is said.
+    pub const DEADLINE: Duration = Duration::from_mins(5);
+}
+
+/// A program of this machine that scenarios may run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Program {
+    /// Its path, or a name that is looked for in `PATH`.
+    pub path: String,
+    /// A text that it prints when it is asked for its version.
+    pub version: String,
+    /// The arguments that ask for the version.
+    pub version_arguments: Vec<String>,
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::yaml;
 
-pub use lab::{Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Readiness, Registry};
+pub use lab::{Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Program, Readiness, Registry};
 pub use problem::{Problem, Problems};
 pub use raw::{Injection, Provider, Source};
 

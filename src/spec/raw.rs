@@ -283,10 +283,36 @@ pub(super) struct Features {
     /// How many scenarios run at once.
     #[schemars(range(min = 1, max = 64))]
     pub(super) parallel: usize,
+    /// How long a scenario may take, as 90s or 5m; 5m if left out. A tag such as `@deadline(10m)` says it for one.
+    #[schemars(with = "String", regex(pattern = "^[1-9][0-9]*(ms|s|m|h)$"))]
+    pub(super) deadline: Option<String>,
+    /// Programs of this machine that scenarios may run, by the name that steps give them; no others.
+    pub(super) programs: BTreeMap<String, Program>,
+}
+
+/// A program of this machine that scenarios may run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Program {
+    /// Where it is: a path, or a name that is looked for in PATH; the name that steps give it if left out.
+    #[serde(default)]
+    #[schemars(with = "String", length(min = 1))]
+    pub(super) path: Option<String>,
+    /// A text that it must print when it is asked for its version.
+    #[schemars(length(min = 1))]
+    pub(super) version: String,
+    /// The arguments that make it print its version.
+    #[serde(default = "default_version_arguments")]
+    pub(super) version_arguments: Vec<String>,
+}
+
+fn default_version_arguments() -> Vec<String> {
+    vec!["--version".to_owned()]
 }
 
 impl Default for Features {
     fn default() -> Self {
-        Self { paths: Vec::new(), tags: None, known_tags: Vec::new(), parallel: 3 }
+        let programs = BTreeMap::new();
+        Self { paths: Vec::new(), tags: None, known_tags: Vec::new(), parallel: 3, deadline: None, programs }
     }
 }

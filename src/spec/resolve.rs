@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::facts::{absolute, own_objects, text};
-use super::lab::{Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Readiness, Registry};
+use super::lab::{Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Program, Readiness, Registry};
 use super::raw::{self, Injection};
 use crate::images::reference::Reference;
 use crate::yaml::{Node, Tree};
@@ -118,7 +118,24 @@ fn grace(raw: &raw::Grace) -> Grace {
 }
 
 fn features(raw: raw::Features, dir: &Utf8Path) -> Features {
-    Features { paths: paths(&raw.paths, dir), tags: raw.tags, known_tags: raw.known_tags, parallel: raw.parallel }
+    let deadline = raw.deadline.and_then(|text| humantime::parse_duration(&text).ok());
+    Features {
+        paths: paths(&raw.paths, dir),
+        tags: raw.tags,
+        known_tags: raw.known_tags,
+        parallel: raw.parallel,
+        deadline: deadline.unwrap_or(Features::DEADLINE),
+        programs: raw.programs.into_iter().map(|(name, raw)| (name.clone(), program(name, raw, dir))).collect(),
+    }
+}
+
+fn program(name: String, raw: raw::Program, dir: &Utf8Path) -> Program {
+    let path = match raw.path {
+        Some(path) if path.contains('/') => absolute(dir, &path).into_string(),
+        Some(path) => path,
+        None => name,
+    };
+    Program { path, version: raw.version, version_arguments: raw.version_arguments }
 }
 
 fn paths(given: &[String], dir: &Utf8Path) -> Vec<Utf8PathBuf> {

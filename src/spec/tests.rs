@@ -49,6 +49,7 @@ fn the_shortest_lab_has_every_default() {
     assert_eq!(lab.cluster.nodes, Nodes { control_planes: 1, workers: 0 });
     assert_eq!((lab.images.source, lab.registry.port, lab.mesh), (Source::Auto, None, None));
     assert_eq!((lab.features.parallel, lab.features.paths.len()), (3, 0));
+    assert_eq!(lab.features.deadline, std::time::Duration::from_mins(5));
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn paths_are_made_absolute_and_defaults_follow_the_mesh() {
         "{HEAD}mesh: {{version: '1.31', operator: ../operator.yaml, set: {{a.b: true, c: 5, d: '1.0'}}}}\n\
          addons: [{{name: prometheus}}, {{name: own, objects: [../manifests/demo]}}]\n\
          applications: [{{name: demo, objects: [../manifests/demo/app.yaml]}}]\n\
-         features: {{paths: [../features], tags: not @slow, parallel: 2}}\n"
+         features: {{paths: [../features], tags: not @slow, parallel: 2, deadline: 90s}}\n"
     );
     let lab = parse(&text, Utf8Path::new("lab.yaml"), &root.join("scenarios/lab.yaml")).expect("it is a lab");
     let mesh = lab.mesh.expect("it has one");
@@ -69,6 +70,7 @@ fn paths_are_made_absolute_and_defaults_follow_the_mesh() {
     assert_eq!((demo.namespace.as_str(), demo.injection), ("demo", Injection::Auto));
     assert_eq!(demo.objects, [root.join("manifests/demo/app.yaml")]);
     assert_eq!(lab.features.paths, [root.join("features")]);
+    assert_eq!(lab.features.deadline, std::time::Duration::from_secs(90));
 }
 
 #[test]
@@ -216,4 +218,21 @@ fn alternates_are_references_and_stand_once() {
     let lab = parse(&text, Utf8Path::new("lab.yaml"), Utf8Path::new("/lab.yaml")).expect("it is a lab");
     let all: Vec<_> = lab.images.alternates.iter().map(|(image, places)| format!("{image} {}", places[0])).collect();
     assert_eq!(all, ["docker.io/library/nginx:latest mirror.example/nginx:1"]);
+}
+
+#[test]
+fn programs_of_scenarios_are_pinned() {
+    let (_dir, root) = project();
+    let load = |programs: &str| {
+        let text = format!("{HEAD}features:\n  programs:\n{programs}");
+        parse(&text, Utf8Path::new("lab.yaml"), &root.join("scenarios/lab.yaml"))
+    };
+    let lab = load("    k: {path: ../bin/kubectl, version: v1.34, versionArguments: [version, --client]}\n    jq: {version: jq-1}\n");
+    let programs = lab.expect("it is a lab").features.programs;
+    assert_eq!(programs["k"].path, root.join("bin/kubectl"));
+    assert_eq!(programs["k"].version_arguments, ["version", "--client"]);
+    assert_eq!((programs["jq"].path.as_str(), programs["jq"].version_arguments.as_slice()), ("jq", ["--version".to_owned()].as_slice()));
+    let problems = load("    jq: {path: jq, verson: jq-1}\n").expect_err("it has no version").to_string();
+    assert!(problems.contains("unknown field `verson` in `features.programs.jq`; did you mean `version`?"), "{problems}");
+    assert!(problems.contains("field `version` is missing in `features.programs.jq`"), "{problems}");
 }

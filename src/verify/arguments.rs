@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use cucumber::gherkin;
+use regex::Regex;
 
 use super::unmet::Unmet;
 
@@ -75,6 +76,46 @@ impl Arguments {
     }
 }
 
+/// An object as a step's text names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Named<'a> {
+    /// Its kind as kubectl takes it: `Deployment`, `Gateway.networking.istio.io`.
+    pub(super) kind: &'a str,
+    /// Its name.
+    pub(super) name: &'a str,
+    /// Its namespace; nothing for what lives in none.
+    pub(super) namespace: Option<&'a str>,
+}
+
+impl Arguments {
+    /// The value at `index` as a regular expression.
+    ///
+    /// # Errors
+    /// [`Unmet::Misused`] if it is none.
+    pub(super) fn regex(&self, index: usize) -> Result<Regex, Unmet> {
+        regex(self.text(index)).map_err(Unmet::Misused)
+    }
+
+    /// The object that the value at `index` names, which a `{object}` matched.
+    pub(super) fn object(&self, index: usize) -> Named<'_> {
+        // Names of objects have no quotes.
+        let mut parts = self.text(index).split(['"', '\'']);
+        let kind = parts.next().unwrap_or_default().trim();
+        let name = parts.next().unwrap_or_default();
+        Named { kind, name, namespace: parts.nth(1) }
+    }
+}
+
+/// Reads a regular expression; an error says in a line what is wrong with it.
+pub(super) fn regex(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| {
+        // The lines before show the place.
+        let error = error.to_string();
+        let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("`{text}` is no regular expression: {why}")
+    })
+}
+
 /// Reads `10 seconds`, `500 ms`, `2 minutes`.
 #[must_use]
 pub(super) fn duration(text: &str) -> Option<Duration> {
@@ -84,8 +125,17 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 /// What `{duration}` matches.
 pub(super) const DURATION: &str = r"\d+ ?(?:ms|milliseconds?|s|seconds?|m|minutes?)";
 
+/// What `{kind}` matches: a kind as kubectl takes it.
+pub(super) const KIND: &str = r"[A-Za-z][A-Za-z0-9]*(?:\.[a-z0-9][-.a-z0-9]*)?";
+
+/// What `{object}` matches: `Deployment "x" in namespace "y"`, `ClusterRole "x"`.
+pub(super) const OBJECT: &str = r#"[A-Za-z][A-Za-z0-9]*(?:\.[a-z0-9][-.a-z0-9]*)? (?:"[^"]*"|'[^']*')(?: in namespace (?:"[^"]*"|'[^']*'))?"#;
+
 /// What `{promql}` matches: a text in quotes, as `{string}` does. The lint parses it.
-pub(super) const PROMQL: &str = r#""([^"\\]*(?:\\.[^"\\]*)*)"|'([^'\\]*(?:\\.[^'\\]*)*)'"#;
+pub(super) const PROMQL: &str = QUOTED;
+
+/// A text in quotes; what `{regex}` matches, which the lint reads as a regular expression.
+pub(super) const QUOTED: &str = r#""([^"\\]*(?:\\.[^"\\]*)*)"|'([^'\\]*(?:\\.[^'\\]*)*)'"#;
 
 #[cfg(test)]
 mod tests {
@@ -96,6 +146,22 @@ mod tests {
         for (text, millis) in [("10 seconds", 10_000), ("1 second", 1000), ("500 ms", 500), ("2m", 120_000)] {
             assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
+    }
+
+    #[test]
+    fn an_object_has_a_kind_a_name_and_perhaps_a_namespace() {
+        let object = |text: &str| {
+            let arguments = Arguments::new(vec![text.to_owned()]);
+            let Named { kind, name, namespace } = arguments.object(0);
+            format!("{kind} {name} {namespace:?}")
+        };
+        assert_eq!(object(r#"Deployment "x" in namespace 'y'"#), "Deployment x Some(\"y\")");
+        assert_eq!(object("ClusterRole 'r'"), "ClusterRole r None");
+    }
+
+    #[test]
+    fn what_is_no_regular_expression_says_why() {
+        assert_eq!(regex("a(").expect_err("it is open"), "`a(` is no regular expression: unclosed group");
     }
 
     #[test]

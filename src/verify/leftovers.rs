@@ -4,14 +4,15 @@ use std::time::{Duration, Instant};
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 
+use super::undo;
 use super::unmet::Unmet;
 use super::world::Scene;
 use crate::objects::{Object, ObjectRef};
 
-/// The field manager of objects that scenarios make.
-const FIELD_MANAGER: &str = "istiolab-scenario";
+/// The field manager of objects that scenarios make or change.
+pub(super) const FIELD_MANAGER: &str = "istiolab-scenario";
 /// The label that says which scenario made an object.
-const LABEL: &str = "istiolab.dev/scenario";
+pub(super) const LABEL: &str = "istiolab.dev/scenario";
 /// How long deleted objects may take to be gone.
 const LIMIT: Duration = Duration::from_secs(30);
 /// The pause between looks.
@@ -41,12 +42,26 @@ pub(super) async fn apply(scene: &mut Scene, objects: &[Object]) -> Result<(), U
     Ok(())
 }
 
+/// Takes back what the scenario changed and deletes what it made. One that fails keeps nothing of the
+/// other from being done.
+///
+/// # Errors
+/// Names what could not be taken back and what stayed.
+pub(super) async fn clear(scene: &mut Scene) -> Result<(), Unmet> {
+    let undone = undo::all(scene).await;
+    let deleted = delete(scene).await;
+    match (undone, deleted) {
+        (Err(one), Err(other)) => Err(Unmet::Never(format!("{}\n{}", one.text(), other.text()))),
+        (undone, deleted) => undone.and(deleted),
+    }
+}
+
 /// Deletes what the scenario made, newest first, and waits until it is gone with all that belongs
 /// to it.
 ///
 /// # Errors
 /// Names what stayed.
-pub(super) async fn delete(scene: &mut Scene) -> Result<(), Unmet> {
+async fn delete(scene: &mut Scene) -> Result<(), Unmet> {
     let made: Vec<ObjectRef> = scene.made.drain(..).rev().collect();
     let mut waiting = Vec::new();
     for reference in made {
@@ -79,14 +94,11 @@ pub(super) async fn delete(scene: &mut Scene) -> Result<(), Unmet> {
 }
 
 /// Requests for objects of the reference's kind and namespace.
-async fn requests(scene: &Scene, reference: &ObjectRef) -> Result<Api<DynamicObject>, Unmet> {
+pub(super) async fn requests(scene: &Scene, reference: &ObjectRef) -> Result<Api<DynamicObject>, Unmet> {
     let api = &scene.shared.api;
     let served = api.served(reference.group(), reference.version(), &reference.kind).await?;
     let served = served.ok_or_else(|| {
         Unmet::Misused(format!("the cluster does not serve {} of {}", reference.kind, reference.api_version))
     })?;
-    Ok(match &reference.namespace {
-        Some(namespace) if served.namespaced => Api::namespaced_with(api.client().clone(), namespace, &served.resource),
-        _ => Api::all_with(api.client().clone(), &served.resource),
-    })
+    Ok(api.requests(&served, reference.namespace.as_deref()))
 }

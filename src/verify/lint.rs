@@ -7,8 +7,9 @@ use camino::Utf8Path;
 use cucumber::gherkin;
 use serde::Serialize;
 
+use super::arguments::regex;
 use super::vocabulary::{Matched, Vocabulary};
-use super::{Options, select, steps};
+use super::{Options, select, steps, tags};
 use crate::error::{Failure, Kind};
 use crate::spec::ADDONS;
 
@@ -48,7 +49,8 @@ pub struct Linted {
 }
 
 /// Looks at all features of the lab, whatever `options` select: files that are no Gherkin, steps that
-/// nobody knows or that could be several, `PromQL` that does not parse, tags that are not known.
+/// nobody knows or that could be several, `PromQL` and regular expressions that do not parse, tags that
+/// are not known.
 ///
 /// # Errors
 /// Folders that can't be read.
@@ -109,7 +111,7 @@ impl Work<'_> {
         match self.vocabulary.find(&step.value) {
             Ok(matched) => {
                 self.used.insert(matched.entry.pattern);
-                for message in queries(&matched) {
+                for message in expressions(&matched) {
                     self.fault(file, step.position.line, message);
                 }
             }
@@ -128,10 +130,10 @@ impl Work<'_> {
     /// What is wrong with a tag.
     fn strange(&self, tag: &str) -> Option<String> {
         let Options { known_tags, capabilities, .. } = self.options;
-        if tag == "serial" || known_tags.iter().any(|known| known.trim_start_matches('@') == tag) {
+        if known_tags.iter().any(|known| known.trim_start_matches('@') == tag) {
             return None;
         }
-        if let Some(needed) = select::requirement(tag) {
+        if let Some(needed) = tags::requirement(tag) {
             let known: BTreeSet<&str> = capabilities.iter().map(String::as_str).chain(ADDONS).chain(["mesh"]).collect();
             let message = || {
                 let guess = nearest(needed, known.iter().copied());
@@ -139,13 +141,15 @@ impl Work<'_> {
             };
             return (!known.contains(needed)).then(message);
         }
-        let special = ["serial", "requires"];
+        if tags::is_meant(tag) {
+            return tags::fault(tag);
+        }
         let name = tag.split('(').next().unwrap_or(tag);
-        let misspelled = special.iter().any(|special| strsim::damerau_levenshtein(name, special) <= 2);
+        let misspelled = tags::MEANT.iter().any(|meant| strsim::damerau_levenshtein(name, meant) <= 2);
         if known_tags.is_empty() && !misspelled && !tag.contains('(') {
             return None;
         }
-        let guess = nearest(name, known_tags.iter().map(|tag| tag.trim_start_matches('@')).chain(special));
+        let guess = nearest(name, known_tags.iter().map(|tag| tag.trim_start_matches('@')).chain(tags::MEANT));
         Some(format!("`@{tag}` is not known{guess}; known tags stand in the lab's features.knownTags"))
     }
 }
@@ -156,18 +160,22 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
     best.map_or_else(String::new, |best| format!("; did you mean `{best}`?"))
 }
 
-/// What is wrong with the step's queries.
-fn queries(matched: &Matched) -> Vec<String> {
+/// What is wrong with the step's queries and regular expressions.
+fn expressions(matched: &Matched) -> Vec<String> {
     let parameters = matched.entry.pattern.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-    let queries = parameters.enumerate().filter(|(_, name)| *name == "promql");
-    queries
-        .filter_map(|(index, _)| {
-            // The scenario's own name is made of letters and digits.
-            let query = matched.arguments.text(index).replace("${unique}", "s0");
-            let error = promql_parser::parser::parse(&query).err()?;
-            Some(format!("`{query}` is not PromQL: {error}"))
-        })
-        .collect()
+    let faults = parameters.enumerate().filter_map(|(index, name)| {
+        // The scenario's own name is made of letters and digits.
+        let text = matched.arguments.text(index).replace("${unique}", "s0");
+        match name {
+            "promql" => {
+                let error = promql_parser::parser::parse(&text).err()?;
+                Some(format!("`{text}` is not PromQL: {error}"))
+            }
+            "regex" => regex(&text).err(),
+            _ => None,
+        }
+    });
+    faults.collect()
 }
 
 #[cfg(test)]
@@ -210,6 +218,13 @@ mod tests {
         a.feature:9: `up{` is not PromQL: unexpected end of input inside braces
         a.feature:13: `@requires(dmo)`: the lab has no `dmo`, and it is no add-on; did you mean `demo`?; the scenario would never run
         ");
+    }
+
+    #[test]
+    fn a_regular_expression_that_is_none_is_a_fault() {
+        let text = "Feature: F\n  Scenario: s\n    Then field \"a\" of Pod \"x\" in namespace \"y\" matches 'a('\n";
+        let faults = linted(text, &[]);
+        assert_eq!(faults, ["a.feature:3: `a(` is no regular expression: unclosed group"]);
     }
 
     #[test]

@@ -5,27 +5,37 @@
 //! scenario's trail, and its end is an event that reports read.
 
 mod arguments;
+mod involved;
+mod leaks;
 mod leftovers;
 pub mod lint;
+mod look;
+mod path;
 mod perform;
+mod programs;
 pub mod record;
 mod run;
 mod select;
 mod steps;
+mod tags;
+mod told;
 pub mod traffic;
 mod trail;
+mod undo;
 mod unmet;
 pub mod vocabulary;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 pub use arguments::Arguments;
+pub use programs::Programs;
 pub use select::{Place, Shard};
 pub use steps::vocabulary;
 pub use unmet::Unmet;
@@ -33,9 +43,10 @@ pub use world::Scene;
 
 use crate::error::{Failure, Kind};
 use crate::objects::Api;
+use crate::objects::ready::Policy;
 use crate::observe::Proxy;
 use crate::plan::event::Progress;
-use crate::spec::Lab;
+use crate::spec::{self, Lab};
 use record::Status;
 use vocabulary::Vocabulary;
 
@@ -58,10 +69,18 @@ pub struct Options {
     pub only: Option<BTreeSet<Place>>,
     /// Whether no scenario begins after one failed.
     pub fail_fast: bool,
+    /// How long a scenario may take, unless a tag says otherwise. What it made is taken away after that.
+    pub deadline: Duration,
+    /// How often a scenario that failed is tried again, unless a tag says otherwise.
+    pub retry: usize,
     /// What the lab has; a scenario with `@requires(x)` runs only if `x` is among it.
     pub capabilities: BTreeSet<String>,
     /// Tags that features may use, for the lint; if there are none, all may be used.
     pub known_tags: Vec<String>,
+    /// How readiness is judged.
+    pub readiness: Policy,
+    /// The programs that scenarios may run.
+    pub programs: Programs,
 }
 
 impl Default for Options {
@@ -75,27 +94,36 @@ impl Default for Options {
             shard: None,
             only: None,
             fail_fast: false,
+            deadline: spec::Features::DEADLINE,
+            retry: 0,
             capabilities: BTreeSet::new(),
             known_tags: Vec::new(),
+            readiness: Policy::default(),
+            programs: Programs::default(),
         }
     }
 }
 
 impl Options {
-    /// What the lab file says. The lab has `mesh` if it has one, each add-on by its name, and each
-    /// application by its name.
+    /// What the lab file says. The lab has `mesh` if it has one, each add-on, each application, and each
+    /// program that scenarios may run, by its name.
     #[must_use]
     pub fn of(lab: &Lab) -> Self {
         let mesh = lab.mesh.iter().map(|_| "mesh".to_owned());
         let addons = lab.addons.iter().map(|addon| addon.name.clone());
         let applications = lab.applications.iter().map(|application| application.name.clone());
+        let programs = lab.features.programs.keys().cloned();
         Self {
             paths: lab.features.paths.clone(),
             dir: std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok()),
             tags: lab.features.tags.clone(),
             parallel: lab.features.parallel,
-            capabilities: mesh.chain(addons).chain(applications).collect(),
+            deadline: lab.features.deadline,
+            capabilities: mesh.chain(addons).chain(applications).chain(programs).collect(),
             known_tags: lab.features.known_tags.clone(),
+            // A lab file that was checked has no rule that can't be read.
+            readiness: Policy::of(lab).unwrap_or_default(),
+            programs: Programs::of(lab),
             ..Self::default()
         }
     }
@@ -104,8 +132,10 @@ impl Options {
 /// How many scenarios ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// As they should.
+    /// As they should, at the first try.
     pub passed: usize,
+    /// As they should, after tries that failed.
+    pub flaky: usize,
     /// Not as they should.
     pub failed: usize,
     /// Not at all, or not to their end.
@@ -128,6 +158,8 @@ pub struct Ended {
     pub place: Place,
     /// How it ended.
     pub status: Status,
+    /// How many tries failed before the one that ended so.
+    pub failed_tries: usize,
 }
 
 impl Ran {
@@ -135,7 +167,12 @@ impl Ran {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let count = |status| self.scenarios.iter().filter(|ended| ended.status == status).count();
-        Totals { passed: count(Status::Passed), failed: count(Status::Failed), skipped: count(Status::Skipped) }
+        Totals {
+            passed: count(Status::Passed),
+            flaky: count(Status::Flaky),
+            failed: count(Status::Failed),
+            skipped: count(Status::Skipped),
+        }
     }
 
     /// The places of those that failed at least once.
@@ -146,14 +183,14 @@ impl Ran {
     }
 
     /// Scenarios that neither passed nor failed every time: their names, how often they failed, and
-    /// how often they ran.
+    /// how often they ran, each try counted.
     #[must_use]
     pub fn flakes(&self) -> Vec<(String, usize, usize)> {
         let mut counts: BTreeMap<&Place, (&str, usize, usize)> = BTreeMap::new();
         for ended in self.scenarios.iter().filter(|ended| ended.status != Status::Skipped) {
             let (_, failed, ran) = counts.entry(&ended.place).or_insert((&ended.scenario, 0, 0));
-            *failed += usize::from(ended.status == Status::Failed);
-            *ran += 1;
+            *failed += ended.failed_tries + usize::from(ended.status == Status::Failed);
+            *ran += ended.failed_tries + 1;
         }
         let flaky = counts.into_values().filter(|(_, failed, ran)| *failed > 0 && failed < ran);
         flaky.map(|(name, failed, ran)| (name.to_owned(), failed, ran)).collect()
@@ -164,21 +201,18 @@ impl Totals {
     /// All of them.
     #[must_use]
     pub fn all(&self) -> usize {
-        self.passed + self.failed + self.skipped
+        self.passed + self.flaky + self.failed + self.skipped
     }
 }
 
 impl std::fmt::Display for Totals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let s = if self.all() == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{} scenario{s}: {} passed, {} failed, {} skipped",
-            self.all(),
-            self.passed,
-            self.failed,
-            self.skipped
-        )
+        write!(f, "{} scenario{s}: {} passed", self.all(), self.passed)?;
+        if self.flaky > 0 {
+            write!(f, ", {} flaky", self.flaky)?;
+        }
+        write!(f, ", {} failed, {} skipped", self.failed, self.skipped)
     }
 }
 
@@ -211,11 +245,18 @@ async fn run_with(
     // Dropping the caller's future must end the thread as well.
     let inner = cancel.child_token();
     let _end = inner.clone().drop_guard();
-    let shared = world::Shared { api: Api::new(client), proxy: Proxy::new(config)?, vocabulary, cancel: inner };
+    let shared = world::Shared {
+        api: Api::new(client),
+        proxy: Proxy::new(config)?,
+        vocabulary,
+        readiness: options.readiness.clone(),
+        programs: options.programs.clone(),
+        cancel: inner,
+    };
     let (handle, teller) = (tokio::runtime::Handle::current(), progress.clone());
     let ran = tokio::task::spawn_blocking(move || handle.block_on(run::execute(shared, selection, &options, &teller)))
         .await
-        .map_err(|error| Failure::new(Kind::Unexpected, error).context("running the scenarios"))?;
+        .map_err(|error| Failure::new(Kind::Unexpected, error).context("running the scenarios"))??;
     if cancel.is_cancelled() { Err(crate::plan::graph::interrupted()) } else { Ok(ran) }
 }
 
@@ -229,8 +270,9 @@ mod tests {
             scenario: format!("F: {name}"),
             place: ("f.feature".to_owned(), line),
             status,
+            failed_tries: usize::from(status == Status::Flaky),
         };
-        let (passed, failed, skipped) = (Status::Passed, Status::Failed, Status::Skipped);
+        let (passed, flaky, failed, skipped) = (Status::Passed, Status::Flaky, Status::Failed, Status::Skipped);
         let scenarios = vec![
             ended("always", 1, failed),
             ended("always", 1, failed),
@@ -238,10 +280,12 @@ mod tests {
             ended("never", 2, skipped),
             ended("at times", 3, passed),
             ended("at times", 3, failed),
+            ended("tried again", 4, flaky),
         ];
         let ran = Ran { scenarios };
-        assert_eq!(ran.flakes(), [("F: at times".to_owned(), 1, 2)]);
-        assert_eq!(ran.totals(), Totals { passed: 2, failed: 3, skipped: 1 });
+        assert_eq!(ran.flakes(), [("F: at times".to_owned(), 1, 2), ("F: tried again".to_owned(), 1, 2)]);
+        assert_eq!(ran.totals(), Totals { passed: 2, flaky: 1, failed: 3, skipped: 1 });
+        assert_eq!(ran.totals().to_string(), "7 scenarios: 2 passed, 1 flaky, 3 failed, 1 skipped");
         assert_eq!(ran.failed().len(), 2);
     }
 }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use cucumber::gherkin;
 use futures::FutureExt as _;
 
+use super::leaks;
+use super::look;
 use super::record::Status;
 use super::unmet::Unmet;
-use super::vocabulary::{Matched, When};
+use super::vocabulary::{LIMIT, Matched, When};
 use super::world::Scene;
 use crate::observe::proxy::cut;
 
-/// How long a step without time of its own may take.
-const LIMIT: Duration = Duration::from_mins(1);
 /// How far a try may run over the deadline of its check, so that the last one can end.
 const GRACE: Duration = Duration::from_secs(2);
 /// The pause after the first try and the longest one.
@@ -37,13 +37,16 @@ pub(super) async fn perform(scene: &mut Scene, step: &gherkin::Step) -> Result<(
             return Err(unknown.to_string());
         }
     };
+    scene.touched |= leaks::may_leave(&matched.entry);
     let cancel = scene.shared.cancel.clone();
+    let (limit, end) = scene.limit;
     let outcome = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Unmet::Interrupted),
         outcome = AssertUnwindSafe(timed(scene, matched, step)).catch_unwind() => {
             outcome.unwrap_or_else(|panic| Err(Unmet::Never(format!("the step is faulty: {}", words(panic.as_ref())))))
         }
+        () = tokio::time::sleep_until(end) => Err(Unmet::Never(overdue(limit, trail.last_seen().as_deref()))),
     };
     match outcome {
         Ok(()) => {
@@ -63,6 +66,16 @@ pub(super) async fn perform(scene: &mut Scene, step: &gherkin::Step) -> Result<(
     }
 }
 
+/// Says that the scenario's time is over, what its step saw last, and what to do.
+fn overdue(limit: Duration, seen: Option<&str>) -> String {
+    let limit = humantime::format_duration(limit);
+    let seen = seen.map_or_else(String::new, |seen| format!("; last seen: {seen}"));
+    format!(
+        "the scenario's {limit} were over during this step{seen}\ngive it more by a tag such as @deadline(10m), or all \
+         scenarios by features.deadline in the lab file"
+    )
+}
+
 /// What a panic said.
 fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -73,19 +86,32 @@ async fn timed(scene: &mut Scene, matched: Matched, step: &gherkin::Step) -> Res
     let arguments = matched.arguments.with(step, |text| scene.fill(text));
     let run = matched.entry.run;
     match matched.when {
-        When::Once => tokio::time::timeout(LIMIT, run(scene, arguments)).await.unwrap_or_else(|_| {
-            Err(Unmet::Never(format!("it did not end within {}", humantime::format_duration(LIMIT))))
+        When::Once(limit) => tokio::time::timeout(limit, run(scene, arguments)).await.unwrap_or_else(|_| {
+            let last = scene.trail.last_seen().map_or_else(String::new, |seen| format!(": {seen}"));
+            Err(Unmet::Never(format!("it did not end within {}{last}", humantime::format_duration(limit))))
         }),
-        When::Eventually(within) => {
+        When::Eventually { within, times } => {
             let begin = Instant::now();
             let mut line = TimeLine::default();
             let mut pause = PAUSES.0;
+            let mut passed = 0;
             loop {
                 let left = within.saturating_sub(begin.elapsed()) + GRACE;
+                scene.looks.clear();
                 let tried = tokio::time::timeout(left, run(scene, arguments.clone()))
                     .await
                     .unwrap_or_else(|_| Err(Unmet::not_yet("the try did not end in time")));
-                let Err(unmet) = tried else { return Ok(()) };
+                let unmet = match tried {
+                    Ok(()) if passed + 1 == times => return Ok(()),
+                    Ok(()) => {
+                        passed += 1;
+                        Unmet::not_yet(format!("it has passed {passed} of {times} times in a row"))
+                    }
+                    Err(unmet) => {
+                        passed = 0;
+                        unmet
+                    }
+                };
                 let text = unmet.text();
                 scene.trail.seen(&text);
                 line.push(begin.elapsed(), &text);
@@ -97,13 +123,18 @@ async fn timed(scene: &mut Scene, matched: Matched, step: &gherkin::Step) -> Res
                     let within = humantime::format_duration(within);
                     return Err(Unmet::Never(format!("not within {within}: {text}{line}")));
                 }
-                tokio::time::sleep(pause.min(left)).await;
+                let looks = std::mem::take(&mut scene.looks);
+                tokio::select! {
+                    () = look::changed(looks) => {}
+                    () = tokio::time::sleep(pause.min(left)) => {}
+                }
                 pause = (pause * 3 / 2).min(PAUSES.1);
             }
         }
         When::Consistently(during) => {
             let begin = Instant::now();
             loop {
+                scene.looks.clear();
                 let tried = tokio::time::timeout(LIMIT, run(scene, arguments.clone())).await;
                 let at = begin.elapsed();
                 tried.unwrap_or_else(|_| Err(Unmet::not_yet("the try did not end in time"))).map_err(|unmet| {
@@ -116,6 +147,19 @@ async fn timed(scene: &mut Scene, matched: Matched, step: &gherkin::Step) -> Res
                 }
                 tokio::time::sleep(PAUSES.1.min(left)).await;
             }
+        }
+        When::Times(times) => {
+            for number in 1..=times {
+                scene.looks.clear();
+                let tried = tokio::time::timeout(LIMIT, run(scene, arguments.clone())).await;
+                tried.unwrap_or_else(|_| Err(Unmet::not_yet("the try did not end in time"))).map_err(|unmet| {
+                    Unmet::Never(format!("not {times} times in a row: at time {number} {}", unmet.text()))
+                })?;
+                if number < times {
+                    tokio::time::sleep(PAUSES.0).await;
+                }
+            }
+            Ok(())
         }
     }
 }

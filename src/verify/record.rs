@@ -16,6 +16,8 @@ pub enum Status {
     /// As it should.
     #[default]
     Passed,
+    /// As it should, but not at the first try; only scenarios end so.
+    Flaky,
     /// Not as it should.
     Failed,
     /// It did not run, or not to its end; `error` says why.
@@ -49,6 +51,24 @@ pub struct Scenario {
     pub error: Option<String>,
     /// Every step in order, the feature's background first.
     pub steps: Vec<Step>,
+    /// The tries that failed before the one that all of the above tells of, the first one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<Try>,
+}
+
+/// A try of a scenario that failed, and after which it was tried again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Try {
+    /// When it began, in milliseconds since 1970.
+    #[serde(serialize_with = "unix_millis")]
+    pub started: SystemTime,
+    /// How long it took, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: Duration,
+    /// Why it failed, as [`Scenario::error`] tells it.
+    pub error: String,
+    /// Its steps, as [`Scenario::steps`].
+    pub steps: Vec<Step>,
 }
 
 impl Default for Scenario {
@@ -64,6 +84,7 @@ impl Default for Scenario {
             elapsed: Duration::ZERO,
             error: None,
             steps: Vec::new(),
+            tries: Vec::new(),
         }
     }
 }
@@ -125,6 +146,11 @@ pub enum What {
     },
     /// What a try of a check saw, when it was not what was expected.
     Seen {
+        /// In words.
+        text: String,
+    },
+    /// How an object that the scenario made stood when a step failed, or the end of its log.
+    Object {
         /// In words.
         text: String,
     },

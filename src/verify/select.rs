@@ -9,7 +9,7 @@ use cucumber::gherkin::tagexpr::TagOperation;
 use cucumber::gherkin::{self, Feature, GherkinEnv};
 use cucumber::tag::Ext as _;
 
-use super::Options;
+use super::{Options, tags};
 use crate::error::{Failure, Kind};
 
 /// Names a scenario of a run: its file and line.
@@ -57,6 +57,21 @@ impl Selection {
 /// The scenarios of a feature, those in rules last.
 pub(super) fn scenarios(feature: &Feature) -> impl Iterator<Item = &gherkin::Scenario> {
     feature.scenarios.iter().chain(feature.rules.iter().flat_map(|rule| &rule.scenarios))
+}
+
+/// The rule that a scenario stands in.
+pub(super) fn rule<'a>(feature: &'a Feature, scenario: &gherkin::Scenario) -> Option<&'a gherkin::Rule> {
+    feature.rules.iter().find(|rule| rule.scenarios.iter().any(|one| one.position == scenario.position))
+}
+
+/// The steps of a scenario, those of its backgrounds first.
+pub(super) fn steps<'a>(
+    feature: &'a Feature,
+    scenario: &'a gherkin::Scenario,
+) -> impl Iterator<Item = &'a gherkin::Step> {
+    let rule = rule(feature, scenario).and_then(|rule| rule.background.as_ref());
+    let before = feature.background.iter().chain(rule).flat_map(|background| &background.steps);
+    before.chain(&scenario.steps)
 }
 
 /// The scenario's place.
@@ -176,7 +191,7 @@ fn choose(mut feature: Feature, options: &Options, tags: Option<&TagOperation>, 
         if options.shard.is_some_and(|Shard { part, of }| (into.counted - 1) % of != part - 1) {
             return false;
         }
-        let missing = all().filter_map(|tag| requirement(tag)).find(|needed| !options.capabilities.contains(*needed));
+        let missing = all().filter_map(|tag| tags::requirement(tag)).find(|needed| !options.capabilities.contains(*needed));
         match missing {
             None => true,
             Some(needed) => {
@@ -194,11 +209,6 @@ fn choose(mut feature: Feature, options: &Options, tags: Option<&TagOperation>, 
     if !feature.scenarios.is_empty() || !feature.rules.is_empty() {
         into.features.push(feature);
     }
-}
-
-/// `requires(zipkin)` → `zipkin`.
-pub(super) fn requirement(tag: &str) -> Option<&str> {
-    tag.strip_prefix("requires(")?.strip_suffix(')')
 }
 
 #[cfg(test)]
@@ -290,7 +300,7 @@ mod tests {
     fn every_step_of_our_features_is_in_the_vocabulary() {
         let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
         let capabilities =
-            ["mesh", "demo", "plain", "manual", "untraced", "prometheus", "grafana", "zipkin", "servicegraph"]
+            ["mesh", "demo", "plain", "manual", "untraced", "prometheus", "grafana", "zipkin", "servicegraph", "cat", "env"]
                 .map(str::to_owned);
         let options = Options {
             paths: vec![root.join("features")],

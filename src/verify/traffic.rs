@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::path::Path;
 use super::unmet::Unmet;
 
 /// Requests that were sent together.
@@ -85,12 +86,8 @@ impl Sent {
             .ok_or_else(|| Unmet::Never(format!("{}: no request was answered; {}", self.to, self.report)))?;
         let body: Value = serde_json::from_str(&answer.body)
             .map_err(|_| Unmet::Never(format!("the answer is not JSON (status {}): {}", answer.status, answer.body)))?;
-        let found = path.split('.').try_fold(&body, |value, key| match value {
-            Value::Array(items) => items.get(key.parse::<usize>().ok()?),
-            Value::Object(fields) => fields.get(key),
-            _ => None,
-        });
-        found.cloned().ok_or_else(|| Unmet::Never(format!("the answer has no field `{path}`: {}", answer.body)))
+        let found = path.parse::<Path>()?.find(&body).cloned();
+        found.map_err(|_| Unmet::Never(format!("the answer has no field `{path}`: {}", answer.body)))
     }
 }
 

@@ -80,6 +80,25 @@ impl Trail {
         self.keep(What::Seen { text: cut(text, LONGEST_TEXT) });
     }
 
+    /// What the newest try of the running step saw.
+    pub(super) fn last_seen(&self) -> Option<String> {
+        let inner = self.lock();
+        inner.summary.steps.last()?.evidence.iter().rev().find_map(|evidence| match &evidence.what {
+            What::Seen { text } => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    /// Whether a step has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().summary.steps.iter().any(|step| step.status == Status::Failed)
+    }
+
+    /// Keeps how an object of the scenario stood.
+    pub(super) fn object(&self, text: &str) {
+        self.keep(What::Object { text: cut(text, LONGEST_TEXT) });
+    }
+
     /// Keeps a fact.
     pub(super) fn note(&self, text: &str) {
         self.keep(What::Note { text: cut(text, LONGEST_TEXT) });

@@ -1,7 +1,8 @@
 //! The steps that scenarios are written in: patterns with their meaning, found by a step's text.
 //!
-//! A pattern is a Cucumber expression. Every check can be given time:
-//! `eventually …` (30 seconds), `eventually within 10 seconds …`, `consistently for 3 seconds …`.
+//! A pattern is a Cucumber expression. Every check can be given time: `eventually …` (30 seconds),
+//! `eventually within 10 seconds …`, `consistently for 3 seconds …`, `3 times in a row …`,
+//! `eventually within 10 seconds, 3 times in a row …`; every step a limit: `within 20 seconds …`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,10 +12,12 @@ use futures::future::LocalBoxFuture;
 use regex::Regex;
 use thiserror::Error;
 
-use super::arguments::{Arguments, DURATION, PROMQL, duration};
+use super::arguments::{Arguments, DURATION, KIND, OBJECT, PROMQL, QUOTED, duration};
 use super::unmet::Unmet;
 use super::world::Scene;
 
+/// How long a step, or one try of a check, may take when it is not said.
+pub(super) const LIMIT: Duration = Duration::from_mins(1);
 /// How long `eventually` waits when it is not said.
 const EVENTUALLY: Duration = Duration::from_secs(30);
 
@@ -48,12 +51,19 @@ pub struct Entry {
 /// When a step is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Once, now.
-    Once,
-    /// Again and again until it passes or the time is up.
-    Eventually(Duration),
+    /// Once, now, and it may take so long.
+    Once(Duration),
+    /// Again and again until it passes so many times in a row, or the time is up.
+    Eventually {
+        /// The time.
+        within: Duration,
+        /// How many times, at least 1.
+        times: u32,
+    },
     /// Again and again; it must pass each time until the time is up.
     Consistently(Duration),
+    /// So many times, one soon after the other; it must pass each time.
+    Times(u32),
 }
 
 /// A step's text, understood.
@@ -110,8 +120,17 @@ impl Vocabulary {
     /// # Errors
     /// A pattern that is not a Cucumber expression.
     pub fn new(entries: impl IntoIterator<Item = Entry>) -> Result<Self, BadPattern> {
-        let parameters = HashMap::from([("duration", DURATION), ("promql", PROMQL)]);
-        let prefix = format!("^(?:eventually(?: within ({DURATION}))?,? |consistently for ({DURATION}),? )?");
+        let parameters = HashMap::from([
+            ("duration", DURATION),
+            ("promql", PROMQL),
+            ("regex", QUOTED),
+            ("kind", KIND),
+            ("object", OBJECT),
+        ]);
+        let prefix = format!(
+            "^(?:consistently for ({DURATION}),? |within ({DURATION}),? \
+             |(?:eventually(?: within ({DURATION}))?,? )?(?:([1-9]\\d*) times? in a row,? )?)"
+        );
         let compiled = entries.into_iter().map(|entry| {
             let bad = |reason: String| BadPattern { pattern: entry.pattern, reason };
             let body = Expression::regex_with_parameters(entry.pattern, &parameters)
@@ -146,14 +165,8 @@ impl Vocabulary {
             let patterns = std::iter::once(entry.pattern.to_owned()).chain(others).collect();
             return Err(Unknown::Ambiguous { patterns });
         }
-        let time = |group: usize| captures.get(group).and_then(|time| duration(time.as_str()));
-        let when = match (time(1), time(2)) {
-            (Some(within), _) => When::Eventually(within),
-            (_, Some(during)) => When::Consistently(during),
-            _ if text.starts_with("eventually") => When::Eventually(EVENTUALLY),
-            _ => When::Once,
-        };
-        if when != When::Once && entry.kind == Kind::Action {
+        let when = when(text, &captures);
+        if !matches!(when, When::Once(_)) && entry.kind == Kind::Action {
             return Err(Unknown::Repeated { pattern: entry.pattern.to_owned() });
         }
         Ok(Matched { entry: *entry, when, arguments: Arguments::new(values(regex, &captures)) })
@@ -162,9 +175,7 @@ impl Vocabulary {
     /// The pattern that is most like `text`, if any is alike.
     fn nearest(&self, text: &str) -> Option<String> {
         let shape = shape(text);
-        let alike = |entry: &Entry| {
-            strsim::normalized_damerau_levenshtein(&shape, &entry.pattern.replace("{promql}", "{string}"))
-        };
+        let alike = |entry: &Entry| strsim::normalized_damerau_levenshtein(&shape, &plain(entry.pattern));
         self.entries()
             .map(|entry| (alike(entry), entry.pattern))
             .filter(|(alike, _)| *alike > 0.4)
@@ -173,11 +184,34 @@ impl Vocabulary {
     }
 }
 
+/// A pattern as [`shape`] shows texts.
+fn plain(pattern: &str) -> String {
+    let strings = pattern.replace("{promql}", "{string}").replace("{regex}", "{string}");
+    strings.replace("{object}", "Deployment {string} in namespace {string}").replace("{kind}", "Pods")
+}
+
+/// What the prefix of a step's text says.
+fn when(text: &str, captures: &regex::Captures<'_>) -> When {
+    let time = |group: usize| captures.get(group).and_then(|time| duration(time.as_str()));
+    // What is too large a number is more than anyone waits for.
+    let times = captures.get(4).map(|times| times.as_str().parse().unwrap_or(u32::MAX));
+    match (time(1), time(2), time(3)) {
+        (Some(during), ..) => When::Consistently(during),
+        (_, Some(limit), _) => When::Once(limit),
+        (.., Some(within)) => When::Eventually { within, times: times.unwrap_or(1) },
+        _ if text.starts_with("eventually") => When::Eventually { within: EVENTUALLY, times: times.unwrap_or(1) },
+        _ => times.map_or(When::Once(LIMIT), When::Times),
+    }
+}
+
+/// How many groups belong to the prefix.
+const PREFIX_GROUPS: usize = 4;
+
 /// The values of the parameters. A parameter of several groups has them named `__N_M`, and one of
-/// them matched; the first two groups belong to the prefix.
+/// them matched.
 fn values(regex: &Regex, captures: &regex::Captures<'_>) -> Vec<String> {
     let mut values: Vec<(Option<&str>, String)> = Vec::new();
-    for (index, name) in regex.capture_names().enumerate().skip(3) {
+    for (index, name) in regex.capture_names().enumerate().skip(1 + PREFIX_GROUPS) {
         let parameter = name.and_then(|name| name.rsplit_once('_')).map(|(parameter, _)| parameter);
         let text = captures.get(index).map(|found| found.as_str().replace("\\\"", "\"").replace("\\'", "'"));
         match values.last_mut() {
@@ -231,7 +265,7 @@ mod tests {
     #[test]
     fn values_are_found_in_order() {
         let matched = vocabulary().find(r#"the pods of "a" in 'b "c"' have 2 containers"#).expect("it is a step");
-        assert_eq!(matched.when, When::Once);
+        assert_eq!(matched.when, When::Once(LIMIT));
         let values: Vec<&str> = (0..3).map(|index| matched.arguments.text(index)).collect();
         assert_eq!(values, ["a", "b \"c\"", "2"]);
     }
@@ -241,9 +275,38 @@ mod tests {
         let when = |prefix: &str| {
             vocabulary().find(&format!("{prefix}pods of \"a\" in \"b\" have 1 container")).expect("it is a step").when
         };
-        assert_eq!(when("eventually within 10 seconds "), When::Eventually(Duration::from_secs(10)));
-        assert_eq!(when("eventually, "), When::Eventually(EVENTUALLY));
+        let (ten, times) = (Duration::from_secs(10), 1);
+        assert_eq!(when("eventually within 10 seconds "), When::Eventually { within: ten, times });
+        assert_eq!(when("eventually, "), When::Eventually { within: EVENTUALLY, times });
         assert_eq!(when("consistently for 500 ms, "), When::Consistently(Duration::from_millis(500)));
+        assert_eq!(when("3 times in a row, "), When::Times(3));
+        let twice = When::Eventually { within: ten, times: 2 };
+        assert_eq!(when("eventually within 10 seconds, 2 times in a row "), twice);
+        assert_eq!(when("within 10 seconds "), When::Once(ten));
+    }
+
+    #[test]
+    fn an_action_can_be_given_a_limit() {
+        let matched = vocabulary().find(r#"within 2 minutes "a" sends 2 requests to "b""#).expect("it is a step");
+        assert_eq!(matched.when, When::Once(Duration::from_mins(2)));
+        assert_eq!((matched.arguments.text(0), matched.arguments.text(2)), ("a", "b"));
+    }
+
+    #[test]
+    fn an_object_is_one_value() {
+        let vocabulary = Vocabulary::new([
+            entry("field {string} of {object} matches {regex}", Kind::Check),
+            entry("there is/are {int} {kind} in namespace {string}", Kind::Check),
+        ])
+        .expect("the patterns are expressions");
+        let values = |text: &str| {
+            let arguments = vocabulary.find(text).expect("it is a step").arguments;
+            (0..4).map(|index| arguments.text(index).to_owned()).collect::<Vec<_>>()
+        };
+        let object = r#"Gateway.networking.istio.io "g" in namespace "n""#;
+        assert_eq!(values(&format!(r#"field "a.b" of {object} matches '^x$'"#)), ["a.b", object, "^x$", ""]);
+        assert_eq!(values(r#"field "a" of ClusterRole 'r' matches "x""#), ["a", "ClusterRole 'r'", "x", ""]);
+        assert_eq!(values(r#"there are 2 Pods in namespace "n""#), ["2", "Pods", "n", ""]);
     }
 
     #[test]

@@ -4,13 +4,19 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::look::Look;
+use super::programs::{Ended, Programs};
 use super::traffic::Sent;
 use super::trail::Trail;
+use super::undo::Change;
 use super::unmet::Unmet;
 use super::vocabulary::Vocabulary;
+use crate::objects::ready::Policy;
 use crate::objects::{Api, Object, ObjectRef};
 use crate::observe::grafana::Grafana;
 use crate::observe::prometheus::Prometheus;
@@ -26,6 +32,9 @@ pub(super) struct Shared {
     pub(super) api: Api,
     pub(super) proxy: Proxy,
     pub(super) vocabulary: Arc<Vocabulary>,
+    /// How readiness is judged.
+    pub(super) readiness: Policy,
+    pub(super) programs: Programs,
     pub(super) cancel: CancellationToken,
 }
 
@@ -47,6 +56,8 @@ pub struct Scene {
     pub(super) shared: Arc<Shared>,
     pub(super) trail: Trail,
     proxy: Proxy,
+    /// When it began.
+    pub(super) began: SystemTime,
     /// A short name that no other scenario has, in letters that Kubernetes allows in names.
     pub(super) unique: String,
     /// Traffic that was sent, oldest first.
@@ -57,22 +68,43 @@ pub struct Scene {
     pub(super) brought: Vec<Object>,
     /// Objects that the scenario made and that must be gone at its end.
     pub(super) made: Vec<ObjectRef>,
+    /// What it changed on others' objects, oldest first.
+    pub(super) changes: Vec<Change>,
+    /// What the newest try of a check has read.
+    pub(super) looks: Vec<Look>,
+    /// The program that ended last.
+    pub(super) ended: Option<Ended>,
+    /// Whether it did something that may leave objects.
+    pub(super) touched: bool,
+    /// How long it may take, and when that time is over.
+    pub(super) limit: (Duration, Instant),
 }
 
 impl Scene {
-    pub(super) fn new(shared: Arc<Shared>, trail: Trail) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, trail: Trail, limit: Duration) -> Self {
         let kept = trail.clone();
         let proxy = shared.proxy.recorded(move |exchange| kept.exchange(exchange));
         Self {
             shared,
             trail,
             proxy,
+            began: SystemTime::now(),
             unique: format!("s{:08x}", random() >> 32),
             sent: Vec::new(),
             remembered: BTreeMap::new(),
             brought: Vec::new(),
             made: Vec::new(),
+            changes: Vec::new(),
+            looks: Vec::new(),
+            ended: None,
+            touched: false,
+            limit: (limit, Instant::now() + limit),
         }
+    }
+
+    /// Whether it has made or changed no object.
+    pub(super) fn is_clean(&self) -> bool {
+        self.made.is_empty() && self.changes.is_empty()
     }
 
     /// Replaces `${unique}` by the scenario's own name.

@@ -10,13 +10,18 @@ use crate::server::{api, applied, config};
 
 /// Runs one feature against the shared server.
 async fn ran(test: &str, feature: &str) -> Option<Vec<Scenario>> {
+    ran_with(test, feature, Options::default()).await
+}
+
+/// The same with options.
+pub(crate) async fn ran_with(test: &str, feature: &str, options: Options) -> Option<Vec<Scenario>> {
     api(test).await?;
     let config = config(test).await?;
     let folder = tempfile::tempdir().expect("a folder");
     let path = Utf8PathBuf::from_path_buf(folder.path().join("f.feature")).expect("a path in UTF-8");
     fs_err::write(&path, feature).expect("a file");
     let (progress, mut events) = Progress::channel();
-    let options = Options { paths: vec![path], ..Options::default() };
+    let options = Options { paths: vec![path], ..options };
     run(config, options, &progress, &CancellationToken::new()).await.expect("it ran");
     drop(progress);
     let mut records = Vec::new();
@@ -28,7 +33,8 @@ async fn ran(test: &str, feature: &str) -> Option<Vec<Scenario>> {
     Some(records)
 }
 
-fn error(record: &Scenario) -> &str {
+/// Why a scenario did not pass; nothing if it did.
+pub(crate) fn error(record: &Scenario) -> &str {
     record.error.as_deref().unwrap_or_default()
 }
 
@@ -100,4 +106,74 @@ async fn a_service_that_is_not_there_is_told_in_the_api_servers_words() {
         "{error}"
     );
     assert!(error.contains("services \\\"prometheus\\\" not found"), "{error}");
+}
+
+/// Plays the controllers that the test has not: waits for the scenario's config map, makes another
+/// object of its name, and lets go of the first when it is to be deleted.
+async fn controllers(api: istiolab::objects::Api, prefix: &'static str, owned: bool) {
+    use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+    use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+    let maps: kube::Api<ConfigMap> = kube::Api::namespaced(api.client().clone(), "default");
+    let secrets: kube::Api<Secret> = kube::Api::namespaced(api.client().clone(), "default");
+    let mut made = None;
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let all = maps.list(&ListParams::default()).await.expect("a list").items;
+        let ours = all.into_iter().find(|map| map.metadata.name.as_deref().is_some_and(|name| name.starts_with(prefix)));
+        match (ours, &made) {
+            (None, None) => {}
+            (Some(map), None) => {
+                let name = format!("made-for-{}", map.metadata.name.as_deref().expect("a name"));
+                let mut secret = Secret::default();
+                secret.metadata.name = Some(name.clone());
+                if owned {
+                    let owner = kube::Resource::owner_ref(&map, &());
+                    secret.metadata.owner_references = Some(owner.into_iter().collect());
+                }
+                secrets.create(&PostParams::default(), &secret).await.expect("made");
+                made = Some(name);
+            }
+            (Some(map), Some(_)) => {
+                if map.metadata.deletion_timestamp.is_some() {
+                    let name = map.metadata.name.expect("a name");
+                    let free = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
+                    // It may be gone by now.
+                    let _ = maps.patch(&name, &PatchParams::default(), &free).await;
+                }
+            }
+            (None, Some(name)) => {
+                // A collector of garbage takes a moment.
+                tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+                if owned {
+                    secrets.delete(name, &DeleteParams::default()).await.expect("deleted");
+                }
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_scenario_leaves_besides_what_it_made_is_named() {
+    let test = "what_a_scenario_leaves_besides_what_it_made_is_named";
+    let Some(api) = api(test).await else { return };
+    let controllers = tokio::spawn(controllers(api, "left-", false));
+    let records = ran(test, &brings("left-${unique}", "")).await.expect("the server is there");
+    controllers.await.expect("they did their work");
+    let error = error(&records[0]);
+    assert!(
+        error.starts_with("After nothing of the scenario stayed\n  the scenario left Secret default/made-for-left-s"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_belongs_to_what_is_gone_may_take_a_moment() {
+    let test = "what_belongs_to_what_is_gone_may_take_a_moment";
+    let Some(api) = api(test).await else { return };
+    let controllers = tokio::spawn(controllers(api, "owner-", true));
+    let records = ran(test, &brings("owner-${unique}", "")).await.expect("the server is there");
+    controllers.await.expect("they did their work");
+    assert_eq!(records[0].status, Status::Passed, "{}", error(&records[0]));
+    assert_eq!(records[0].steps.len(), 3, "{:?}", records[0].steps);
 }

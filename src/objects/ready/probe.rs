@@ -60,9 +60,7 @@ pub(super) async fn answers(client: kube::Client, hooks: Vec<Hook>) -> Result<()
 /// Asks again, with the configuration as it is now.
 pub(super) async fn again(api: &Api, served: &Served, name: &str) -> Result<(), String> {
     let object = api.requests(served, None).get(name).await.map_err(|error| told(&error))?;
-    let mut object = serde_json::to_value(object).map_err(|error| error.to_string())?;
-    object["kind"] = Value::from(served.resource.kind.as_str());
-    object["apiVersion"] = Value::from(served.resource.api_version.as_str());
+    let object = served.document(object);
     if let Verdict::Waiting(state) | Verdict::Ailing(state) | Verdict::Failed(state) =
         rules::judge(&object, &super::Facts::default())
     {

@@ -223,11 +223,7 @@ impl<'a> Waiting<'a> {
         let key = key_of(index, &object);
         let group = &self.groups[index];
         let Some(unready) = self.objects.get_mut(&key) else { return };
-        // A map with text as keys becomes JSON without fail.
-        let Ok(mut json) = serde_json::to_value(object) else { return };
-        // Lists leave out what is the same for every item.
-        json["kind"] = Value::from(group.served.resource.kind.as_str());
-        json["apiVersion"] = Value::from(group.served.resource.api_version.as_str());
+        let json = group.served.document(object);
         unready.failed = None;
         match self.policy.judge(&json, &self.facts) {
             Verdict::Ready => {
@@ -271,7 +267,7 @@ impl<'a> Waiting<'a> {
             return;
         }
         let space = (self.pods.len() < MANY_NAMESPACES).then_some(namespace);
-        let requests = self.api.requests(&Pods::served(), space.as_deref());
+        let requests = self.api.requests(&Served::of("", "v1", "Pod"), space.as_deref());
         let events = watch(requests, watcher::Config::default().page_size(PAGE));
         self.pods.insert(space.clone(), Pods::default());
         self.events.push(events.map(move |event| (Origin::Pods(space.clone()), event)).boxed());

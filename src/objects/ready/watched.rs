@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Event as CoreEvent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{DynamicObject, ListParams};
 use kube::runtime::watcher::{self, Event};
 use serde_json::Value;
 
 use super::pods::{Class, Trouble, lacking, trouble};
-use crate::objects::api::{Api, Served};
+use crate::objects::api::Api;
 
 /// Labels by which pods of one revision of their workload are told from those of another.
 const REVISIONS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
@@ -44,10 +44,6 @@ impl Known {
 }
 
 impl Pods {
-    pub(super) fn served() -> Served {
-        Served { resource: ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod")), namespaced: true }
-    }
-
     pub(super) fn take(&mut self, event: watcher::Result<Event<DynamicObject>>) {
         match event {
             Ok(Event::Init) => self.listed.clear(),

@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::tally::Tally;
 use super::text::counted;
 use crate::plan::event::Outcome;
-use crate::verify::record::Status;
+use crate::verify::record::{Scenario, Status};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("filter.js");
@@ -65,6 +65,7 @@ fn verdict(tally: &Tally) -> (&'static str, &'static str) {
 fn word(status: Status) -> &'static str {
     match status {
         Status::Passed => "passed",
+        Status::Flaky => "flaky",
         Status::Failed => "failed",
         Status::Skipped => "skipped",
     }
@@ -74,6 +75,7 @@ fn word(status: Status) -> &'static str {
 fn sign(status: Status) -> Markup {
     let sign = match status {
         Status::Passed => "✓",
+        Status::Flaky => "~",
         Status::Failed => "✗",
         Status::Skipped => "–",
     };
@@ -85,7 +87,8 @@ fn seconds(time: std::time::Duration) -> String {
 }
 
 fn facts(tally: &Tally) -> Markup {
-    let counts = [Status::Passed, Status::Failed, Status::Skipped].map(|status| (status, tally.count(status)));
+    let counts = [Status::Passed, Status::Flaky, Status::Failed, Status::Skipped];
+    let counts = counts.map(|status| (status, tally.count(status)));
     html! {
         dl.facts {
             div { dt { "Began" } dd { (humantime::format_rfc3339_seconds(tally.started)) } }
@@ -109,11 +112,12 @@ fn failures(tally: &Tally) -> Markup {
         _ => None,
     });
     let steps: Vec<_> = steps.filter(|(step, _)| step.phase != "scenarios").collect();
-    let failed: Vec<_> = tally.scenarios.iter().filter(|scenario| scenario.status == Status::Failed).collect();
+    let with = |status| tally.scenarios.iter().filter(move |scenario| scenario.status == status).collect::<Vec<_>>();
+    let (failed, flaky) = (with(Status::Failed), with(Status::Flaky));
     let error = tally.ended.as_ref().and_then(|(_, error)| error.as_ref()).filter(|_| failed.is_empty());
     let unfinished = tally.ended.is_none();
     html! {
-        @if unfinished || !steps.is_empty() || !failed.is_empty() || error.is_some() || !tally.warnings.is_empty() {
+        @if unfinished || !steps.is_empty() || !failed.is_empty() || !flaky.is_empty() || error.is_some() || !tally.warnings.is_empty() {
             section aria-labelledby="failures" {
                 h2 #failures { "What to look at" }
                 @if unfinished { p { "The run was cut off; this is what had been seen by then." } }
@@ -123,8 +127,12 @@ fn failures(tally: &Tally) -> Markup {
                     pre.error tabindex="0" { (error) }
                 }
                 @for scenario in failed {
-                    h3 { a href=(format!("#{}", scenarios::id(scenario))) { (sign(Status::Failed)) (scenario.feature) ": " (scenario.name) } }
+                    h3 { (link(scenario)) }
                     @if let Some(error) = &scenario.error { pre.error tabindex="0" { (error) } }
+                }
+                @for scenario in flaky {
+                    h3 { (link(scenario)) }
+                    p { "Passed at try " (scenario.tries.len() + 1) "; what failed before is told there." }
                 }
                 @if !tally.warnings.is_empty() {
                     h3 { (counted(tally.warnings.len(), "warning")) }
@@ -132,6 +140,13 @@ fn failures(tally: &Tally) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The way to a scenario on this page.
+fn link(scenario: &Scenario) -> Markup {
+    html! {
+        a href=(format!("#{}", scenarios::id(scenario))) { (sign(scenario.status)) (scenario.feature) ": " (scenario.name) }
     }
 }
 

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{seconds, sign, word};
+use crate::report::text;
 use crate::verify::record::{Evidence, Scenario, Status, Step, What};
 
 pub(super) fn section(scenarios: &[Scenario]) -> Markup {
@@ -24,6 +25,7 @@ pub(super) fn section(scenarios: &[Scenario]) -> Markup {
                 label { "Show " select name="status" {
                     option value="" { "all" }
                     option value="failed" { "failed" }
+                    option value="flaky" { "flaky" }
                     option value="passed" { "passed" }
                     option value="skipped" { "skipped" }
                 } }
@@ -53,13 +55,21 @@ fn scenario(scenario: &Scenario) -> Markup {
             summary {
                 (sign(scenario.status)) (scenario.name)
                 span.soft { " " (seconds(scenario.elapsed)) }
-                @if scenario.steps.is_empty() {
+                @if scenario.status == Status::Skipped {
                     @if let Some(reason) = &scenario.error { span.soft { " · " (reason) } }
                 }
+                @if !scenario.tries.is_empty() { span.soft { " · try " (scenario.tries.len() + 1) } }
             }
             p.soft { (scenario.file) ":" (scenario.line) @for tag in &scenario.tags { " " span.tag { "@" (tag) } } }
             ol.steps { @for one in &scenario.steps { (step(one)) } }
             @if failed { @if let Some(error) = &scenario.error { pre.error tabindex="0" { (error) } } }
+            @for (heading, tried) in text::tries(scenario) {
+                details.tried {
+                    summary { (sign(Status::Failed)) (heading) }
+                    ol.steps { @for one in &tried.steps { (step(one)) } }
+                    pre.error tabindex="0" { (tried.error) }
+                }
+            }
         }
     }
 }
@@ -93,7 +103,7 @@ fn evidence(evidence: &Evidence) -> Markup {
                     @if let Some(sent) = sent { pre tabindex="0" { (sent) } }
                     @if !answer.is_empty() { pre tabindex="0" { (answer) } }
                 }
-                What::Seen { text } | What::Note { text } => pre tabindex="0" { (text) },
+                What::Seen { text } | What::Object { text } | What::Note { text } => pre tabindex="0" { (text) },
             }
         }
     }

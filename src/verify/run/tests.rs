@@ -1,7 +1,8 @@
 //! Runs features of a temporary folder with steps of their own; no cluster is asked.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use camino::Utf8PathBuf;
@@ -16,18 +17,23 @@ use crate::verify::{Arguments, Options, Scene, Totals, Unmet, run_with};
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
+/// How often a scenario has been tried, by a name that its step gives.
+static TRIES: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
 
 fn entry(pattern: &'static str, kind: vocabulary::Kind, run: vocabulary::Run) -> Entry {
     Entry { subject: "test", pattern, meaning: "A step of the tests.", kind, run }
 }
 
-/// `it passes`, `it fails`, `{int} tries are needed`, `it takes {duration}`, `the name is {word}`.
+/// `it passes`, `it fails`, `{int} tries are needed`, `it passes at try …`, `it takes … ms`, `the text is its own:`.
 fn vocabulary() -> Vocabulary {
     Vocabulary::new([
         entry("it passes", vocabulary::Kind::Check, |_, _| Box::pin(async { Ok(()) })),
         entry("it fails", vocabulary::Kind::Check, |scene, _| Box::pin(std::future::ready(fails(scene)))),
         entry("{int} tries are needed", vocabulary::Kind::Check, |scene, arguments| {
             Box::pin(std::future::ready(tries(scene, &arguments)))
+        }),
+        entry("it passes at try {int} of {string}", vocabulary::Kind::Check, |_, arguments| {
+            Box::pin(std::future::ready(late(&arguments)))
         }),
         entry("it panics", vocabulary::Kind::Action, |_, _| Box::pin(async { panic!("it is broken") })),
         entry("it takes {int} ms", vocabulary::Kind::Action, |_, arguments| Box::pin(takes(arguments))),
@@ -54,6 +60,14 @@ fn tries(scene: &mut Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let tried = scene.remembered.entry("tries".to_owned()).or_default();
     *tried += 1.0;
     if *tried < arguments.number(0)? { Err(Unmet::not_yet(format!("try {tried}"))) } else { Ok(()) }
+}
+
+/// Passes when it is called for the so-manieth time, whatever scenario it belongs to.
+fn late(arguments: &Arguments) -> Result<(), Unmet> {
+    let mut tries = TRIES.lock().expect("no poisoned lock");
+    let tried = tries.entry(arguments.text(1).to_owned()).or_default();
+    *tried += 1;
+    if *tried < arguments.number(0)? { Err(Unmet::not_yet(format!("this is try {tried}"))) } else { Ok(()) }
 }
 
 async fn takes(arguments: Arguments) -> Result<(), Unmet> {
@@ -114,7 +128,7 @@ async fn each_scenario_is_told_with_its_steps() {
     let feature = "@mesh\nFeature: F\n  Background:\n    Given it passes\n\n  @fast\n  Scenario: good\n    When it takes 1 ms\n    \
                    Then eventually within 5 seconds 3 tries are needed\n    And the text is its own:\n      \"\"\"\n      ${unique}\n      \"\"\"\n";
     let ran = simply(feature).await;
-    assert_eq!(ran.result.expect("it ran"), Totals { passed: 1, failed: 0, skipped: 0 });
+    assert_eq!(ran.result.expect("it ran"), Totals { passed: 1, ..Totals::default() });
     let record = &ran.records[0];
     assert_eq!((record.feature.as_str(), record.file.as_str(), record.line), ("F", "f.feature", 7));
     assert_eq!(record.tags, ["mesh", "fast"]);
@@ -160,7 +174,7 @@ async fn an_undefined_step_fails_the_scenario_before_it_begins() {
         "Feature: F\n  Scenario: strange\n    When it takes 5000 ms\n    Then it pases\n\n  Scenario: good\n    Given it passes\n",
     )
     .await;
-    assert_eq!(ran.result.as_ref().expect("it ran"), &Totals { passed: 1, failed: 1, skipped: 0 });
+    assert_eq!(ran.result.as_ref().expect("it ran"), &Totals { passed: 1, failed: 1, ..Totals::default() });
     assert_eq!(
         ran.error("strange"),
         "f.feature:4: Then it pases\n  there is no step that reads so; the nearest is: it passes"
@@ -216,7 +230,7 @@ async fn what_must_hold_fails_when_it_stops_to_hold() {
     let feature = "Feature: F\n  Scenario: holds\n    Then consistently for 300 ms it passes\n\n  \
                    Scenario: breaks\n    Then consistently for 1 second it fails\n";
     let ran = simply(feature).await;
-    assert_eq!(ran.result.as_ref().expect("it ran"), &Totals { passed: 1, failed: 1, skipped: 0 });
+    assert_eq!(ran.result.as_ref().expect("it ran"), &Totals { passed: 1, failed: 1, ..Totals::default() });
     assert!(ran.named("holds").elapsed >= Duration::from_millis(300));
     assert!(ran.error("breaks").contains("\n  not for 1s: after 0.0 s 1 of 2 is there"), "{}", ran.error("breaks"));
 }
@@ -226,4 +240,61 @@ async fn a_panic_in_a_step_is_a_failure_that_is_told() {
     let ran = simply("Feature: F\n  Scenario: odd\n    Given it panics\n    Then it passes\n").await;
     assert_eq!(ran.result.as_ref().expect("it ran").failed, 1);
     assert!(ran.error("odd").contains("the step is faulty: it is broken"), "{}", ran.error("odd"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_passes_at_a_later_try_is_flaky_and_shows_the_tries_that_failed() {
+    let feature = "Feature: F\n  @retry(2)\n  Scenario: late\n    Given it passes\n    Then it passes at try 3 of \"late\"\n\n  \
+                   @retry(1)\n  Scenario: never\n    Then it fails\n\n  Scenario: good\n    Given it passes\n";
+    let ran = simply(feature).await;
+    assert_eq!(ran.result.as_ref().expect("it ran"), &Totals { passed: 1, flaky: 1, failed: 1, ..Totals::default() });
+    assert_eq!(ran.records.len(), 3, "each is told once");
+    let late = ran.named("late");
+    assert_eq!((late.status, late.error.as_deref(), late.tries.len()), (Status::Flaky, None, 2));
+    for (number, tried) in late.tries.iter().enumerate() {
+        let seen = format!("f.feature:5: Then it passes at try 3 of \"late\"\n  this is try {}", number + 1);
+        assert_eq!(tried.error, seen);
+        assert_eq!(tried.steps.iter().map(|step| step.status).collect::<Vec<_>>(), [Status::Passed, Status::Failed]);
+    }
+    assert!(late.steps.iter().all(|step| step.status == Status::Passed));
+    let never = ran.named("never");
+    assert_eq!((never.status, never.tries.len()), (Status::Failed, 1));
+    assert!(never.tries[0].steps[0].evidence.len() == 1 && ran.error("never").contains("1 of 2 is there"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_not_run_is_not_tried_again() {
+    let feature = "Feature: F\n  Scenario: strange\n    Given it pases\n\n  Scenario: bad\n    Given it fails\n";
+    let ran = ran(feature, |options| options.retry = 3, CancellationToken::new()).await;
+    assert_eq!((ran.named("strange").tries.len(), ran.named("bad").tries.len()), (0, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interruption_ends_the_tries() {
+    let cancel = CancellationToken::new();
+    let later = cancel.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        later.cancel();
+    });
+    let feature = "Feature: F\n  Scenario: slow\n    When it takes 60000 ms\n";
+    let ran = ran(feature, |options| options.retry = 3, cancel).await;
+    assert_eq!((ran.records.len(), ran.named("slow").status), (1, Status::Skipped));
+    assert_eq!(ran.error("slow"), "interrupted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scenario_that_takes_too_long_says_so_and_what_it_saw() {
+    let feature = "Feature: F\n  @deadline(200ms)\n  Scenario: slow\n    When it takes 60000 ms\n    Then it passes\n\n  \
+                   Scenario: waits\n    Then eventually within 1 minute it fails\n";
+    let ran =
+        ran(feature, |options| options.deadline = Duration::from_millis(300), CancellationToken::new()).await;
+    assert_eq!(ran.result.as_ref().expect("it ran").failed, 2);
+    assert_eq!(
+        ran.error("slow"),
+        "f.feature:4: When it takes 60000 ms\n  the scenario's 200ms were over during this step\n  \
+         give it more by a tag such as @deadline(10m), or all scenarios by features.deadline in the lab file"
+    );
+    assert!(ran.error("waits").contains("300ms were over during this step; last seen: 1 of 2 is there\n"), "{}", ran.error("waits"));
+    assert!(ran.records.iter().all(|record| record.elapsed < Duration::from_secs(5)));
 }

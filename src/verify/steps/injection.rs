@@ -1,4 +1,4 @@
-//! Objects that a scenario brings along, and injection by hand.
+//! Injection by hand of the objects that a scenario has brought along.
 
 use std::time::Duration;
 
@@ -11,15 +11,7 @@ use crate::verify::vocabulary::Entry;
 use crate::verify::world::Scene;
 use crate::{mesh, objects};
 
-pub(super) const STEPS: [Entry; 3] = [
-    step!(
-        "injection",
-        Action,
-        "these objects in namespace {string}:",
-        bring,
-        "Applies the objects of the text; they are deleted when the scenario ends, and it fails if one stays. Give \
-         them names with ${unique}, which is different in each scenario of each run."
-    ),
+pub(super) const STEPS: [Entry; 2] = [
     step!(
         "injection",
         Action,
@@ -39,15 +31,6 @@ pub(super) const STEPS: [Entry; 3] = [
 
 /// How long the webhook may take to answer.
 const LIMIT: Duration = Duration::from_secs(15);
-
-async fn bring(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
-    let mut brought = objects::parse(arguments.docstring()?, "the step's text")?;
-    for object in &mut brought {
-        object.document["metadata"]["namespace"] = arguments.text(0).into();
-    }
-    scene.brought.clone_from(&brought);
-    leftovers::apply(scene, &brought).await
-}
 
 async fn inject(scene: &mut Scene, _: Arguments) -> Result<(), Unmet> {
     let brought = brought(scene)?;

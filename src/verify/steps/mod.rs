@@ -4,9 +4,12 @@ mod grafana;
 mod graph;
 mod injection;
 mod istiod;
+mod logs;
 mod mtls;
+mod objects;
 mod pods;
 mod prometheus;
+mod shell;
 mod traffic;
 mod zipkin;
 
@@ -46,7 +49,11 @@ use judgement;
 /// # Errors
 /// A pattern that is not a Cucumber expression: a fault of the program.
 pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
-    let subjects: [&[Entry]; 9] = [
+    let subjects: [&[Entry]; 15] = [
+        &objects::state::STEPS,
+        &objects::events::STEPS,
+        &objects::apply::STEPS,
+        &objects::change::STEPS,
         &pods::STEPS,
         &injection::STEPS,
         &traffic::STEPS,
@@ -56,6 +63,8 @@ pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
         &grafana::STEPS,
         &graph::STEPS,
         &istiod::STEPS,
+        &logs::STEPS,
+        &shell::STEPS,
     ];
     Vocabulary::new(subjects.into_iter().flatten().copied())
 }
@@ -63,6 +72,36 @@ pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A text that a pattern takes.
+    fn example(pattern: &str) -> String {
+        let mut text = pattern.replace("(s)", "s");
+        for (parameter, value) in [
+            ("{string}", "\"x\""),
+            ("{promql}", "'up'"),
+            ("{regex}", "'^x'"),
+            ("{int}", "2"),
+            ("{float}", "1.5"),
+            ("{word}", "x"),
+            ("{duration}", "2 seconds"),
+            ("{kind}", "Pods"),
+            ("{object}", "Deployment \"x\" in namespace \"y\""),
+        ] {
+            text = text.replace(parameter, value);
+        }
+        // Of `is/are` the first; what is in quotes has no slash here.
+        let words = text.split(' ').map(|word| word.split('/').next().unwrap_or_default());
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn no_pattern_takes_what_another_takes() {
+        let vocabulary = vocabulary().expect("the patterns are expressions");
+        for entry in vocabulary.entries() {
+            let found = vocabulary.find(&example(entry.pattern)).map(|matched| matched.entry.pattern);
+            assert_eq!(found, Ok(entry.pattern), "{}", example(entry.pattern));
+        }
+    }
 
     #[test]
     fn every_pattern_is_an_expression_and_documented() {

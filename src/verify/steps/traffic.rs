@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{judgement, step};
 use crate::verify::arguments::Arguments;
+use crate::verify::path::plain;
 use crate::verify::traffic::{Answer, Report, Sent};
 use crate::verify::unmet::Unmet;
 use crate::verify::vocabulary::Entry;
@@ -166,9 +167,4 @@ fn field_contains(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     } else {
         Err(Unmet::Never(format!("field `{path}` is {found:?}, which does not contain {wanted:?}")))
     }
-}
-
-/// A value as a person would write it: texts without quotes.
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
