@@ -1,6 +1,7 @@
 //! What a running lab shows: typed clients of Prometheus, Grafana, Zipkin and istiod, reached through the
 //! API server's service proxy, as `kubectl proxy` does. Every exchange can be kept as evidence.
 
+pub mod envoy;
 pub mod grafana;
 mod graph;
 pub mod istiod;
@@ -15,7 +16,7 @@ use thiserror::Error;
 
 use crate::error::{Failure, Kind};
 
-pub use proxy::{Answer, Exchange, Proxy, Service};
+pub use proxy::{Answer, Exchange, Inside, Proxy, Service};
 
 /// Why an observation could not be made.
 #[derive(Debug, Error)]

@@ -7,6 +7,7 @@ mod istiod;
 mod mtls;
 mod pods;
 mod prometheus;
+mod proxies;
 mod traffic;
 mod zipkin;
 
@@ -46,18 +47,16 @@ use judgement;
 /// # Errors
 /// A pattern that is not a Cucumber expression: a fault of the program.
 pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
-    let subjects: [&[Entry]; 9] = [
-        &pods::STEPS,
-        &injection::STEPS,
-        &traffic::STEPS,
-        &mtls::STEPS,
-        &prometheus::STEPS,
-        &zipkin::STEPS,
-        &grafana::STEPS,
-        &graph::STEPS,
-        &istiod::STEPS,
-    ];
-    Vocabulary::new(subjects.into_iter().flatten().copied())
+    let before: [&[Entry]; 2] = [&pods::STEPS, &injection::STEPS];
+    let after: [&[Entry]; 4] = [&mtls::STEPS, &graph::STEPS, &istiod::STEPS, &proxies::STEPS];
+    let subjects = before
+        .into_iter()
+        .chain(traffic::STEPS)
+        .chain(prometheus::STEPS)
+        .chain(grafana::STEPS)
+        .chain(zipkin::STEPS)
+        .chain(after);
+    Vocabulary::new(subjects.flatten().copied())
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub(super) const STEPS: [Entry; 5] = [
 ];
 
 /// The pods of a Deployment that are not being deleted; there must be at least one.
-async fn pods(scene: &Scene, name: &str, namespace: &str) -> Result<Vec<Pod>, Unmet> {
+pub(super) async fn pods(scene: &Scene, name: &str, namespace: &str) -> Result<Vec<Pod>, Unmet> {
     let client = scene.shared.api.client().clone();
     let deployment: Deployment = Api::namespaced(client.clone(), namespace)
         .get(name)
