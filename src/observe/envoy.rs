@@ -3,6 +3,7 @@
 //! <https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--config_dump>
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -34,6 +35,37 @@ pub async fn configuration(administration: &Inside) -> Result<Configuration, Err
     let answer = administration.get("/config_dump").await?.ok()?;
     let dump: Value = answer.json()?;
     Ok(Configuration { text: answer.text().into_owned(), ..read(&dump) })
+}
+
+/// A certificate that a proxy shows to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The URIs that it proves, such as `spiffe://cluster.local/ns/demo/sa/client`.
+    pub names: Vec<String>,
+    /// When it ends to be valid; `None` if Envoy does not tell.
+    pub expires: Option<SystemTime>,
+}
+
+/// Asks a proxy for its certificates, without those that others signed them with.
+///
+/// # Errors
+/// Those of [`Inside::get`], [`Error::Status`], [`Error::Shape`].
+pub async fn certificates(administration: &Inside) -> Result<Vec<Certificate>, Error> {
+    Ok(chains(&administration.get("/certs").await?.ok()?.json()?))
+}
+
+fn chains(certs: &Value) -> Vec<Certificate> {
+    let chains = list(&certs["certificates"]).flat_map(|entry| list(&entry["cert_chain"]));
+    let names = |certificate: &Value| {
+        let names = list(&certificate["subject_alt_names"]);
+        names.filter_map(|name| name["uri"].as_str().map(str::to_owned)).collect()
+    };
+    chains
+        .map(|certificate| Certificate {
+            names: names(certificate),
+            expires: certificate["expiration_time"].as_str().and_then(|time| humantime::parse_rfc3339(time).ok()),
+        })
+        .collect()
 }
 
 fn read(dump: &Value) -> Configuration {
@@ -94,6 +126,20 @@ mod tests {
         assert_eq!(names(&configuration.routes), ["8080", "inbound"]);
         let hosts = ["echo", "echo.demo", "echo.demo.svc.cluster.local:8080"];
         assert_eq!(names(&configuration.virtual_hosts), hosts);
+    }
+
+    #[test]
+    fn certificates_have_names_and_an_end() {
+        let certs = serde_json::json!({"certificates": [
+            {"ca_cert": [{"subject_alt_names": [], "expiration_time": "2036-11-18T10:00:00Z"}],
+             "cert_chain": [{"subject_alt_names": [{"uri": "spiffe://cluster.local/ns/demo/sa/client"}],
+                "days_until_expiration": "0", "expiration_time": "2026-11-22T10:00:00Z"}]},
+            {"ca_cert": [], "cert_chain": []}]});
+        let found = chains(&certs);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].names, ["spiffe://cluster.local/ns/demo/sa/client"]);
+        let expires = humantime::format_rfc3339(found[0].expires.expect("a time")).to_string();
+        assert_eq!(expires, "2026-11-22T10:00:00Z");
     }
 
     #[test]
