@@ -27,5 +27,5 @@ Feature: Dashboards in Grafana
     When "client" in namespace "demo" sends 4 requests to "http://httpbin:8000/status/201"
     Then every request is answered with status 201
     And eventually within 20 seconds every panel of dashboard "Istiolab mesh overview" shows data
-    And panel "Requests by code" of dashboard "Istiolab mesh overview" shows at least 4
+    And eventually within 10 seconds panel "Requests by code" of dashboard "Istiolab mesh overview" shows at least 4
     And eventually within 10 seconds panel "Success rate" of dashboard "Istiolab mesh overview" shows between 0 and 1

@@ -54,12 +54,13 @@ Feature: Traffic
       | count         | 2                                          |
       | header x-user | jason                                      |
     Then every request is answered with field "path" "/kinds/${unique}"
+    And every request is answered with field "name" "frontend"
     When 1 request is sent through the ingress gateway to "http://demo.istiolab.local/kinds/${unique}" with headers:
       | x-request-id | ${unique} |
-    Then every request is answered with status 200
+    Then every request is answered with field "name" "frontend"
     When 2 POST requests are sent through the ingress gateway to "http://demo.istiolab.local/post/${unique}" with headers:
       | content-type | text/plain |
-    Then 2 requests are answered with status 200
+    Then every request is answered with field "name" "frontend"
 
   @gateway
   Scenario: The gateway knows its hosts and no others

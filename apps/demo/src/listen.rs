@@ -21,8 +21,10 @@ where
 {
     loop {
         tokio::select! {
-            // A closed channel means that the watcher of signals is gone: end as well.
-            _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
+            () = async {
+                // A closed channel means that the watcher of signals is gone: end as well.
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            } => return Ok(()),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     tokio::spawn(serve(stream));

@@ -60,7 +60,7 @@ impl Order {
         for (key, value) in pairs {
             let number = || {
                 let wrong = || Unmet::Misused(format!("`{key}` is `{value}`, which is not a number from 1"));
-                value.parse().ok().filter(|number| *number > 0).ok_or_else(wrong)
+                value.parse::<u32>().ok().filter(|number| *number > 0).ok_or_else(wrong)
             };
             match key {
                 "to" => value.clone_into(&mut order.url),
