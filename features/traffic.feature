@@ -21,6 +21,9 @@ Feature: Traffic
       | header x-user       | jason                                  |
       | body                | for ${unique}                          |
     Then every request is answered with field "method" "PUT"
+    And 6 requests are answered with status 200
+    And the answers' field "method" has these shares, give or take 0 points:
+      | PUT | 100 |
     And every request is answered with field "headers.X-User" containing "jason"
     And field "data" of the answer contains "for ${unique}"
     And the answer has no field "headers.X-Nobody"
@@ -34,6 +37,8 @@ Feature: Traffic
     And "client" in namespace "demo" sends 1 GET request to "http://httpbin:8000/anything" with headers:
       | x-release | ${release} |
     Then the text of the answer contains "${release}"
+    And "client" in namespace "demo" gets an answer with field "method" "GET" from "http://httpbin:8000/anything" with headers:
+      | x-release | ${release} |
 
   Scenario: Shares of what comes by chance
     When "client" in namespace "demo" sends 60 requests to "http://httpbin:8000/status/200:0.5,500:0.5", 4 at a time
@@ -66,4 +71,25 @@ Feature: Traffic
   Scenario: The gateway knows its hosts and no others
     Then the ingress gateway answers "http://demo.istiolab.local/known/${unique}" with status 200
     And the ingress gateway answers "http://nobody.istiolab.local/unknown/${unique}" with status 404
+    And the ingress gateway answers "http://demo.istiolab.local/fail?code=418" with status 418 with headers:
+      | x-user | jason |
     And the ingress gateway answers "http://demo.istiolab.local/named/${unique}" with field "backend.name" containing "back"
+
+  Scenario: The server counts what arrives
+    When "client" in namespace "demo" sends 2 requests to "http://client:8080/arrived/${unique}"
+    Then every request is answered with status 200
+    And "client" in namespace "demo" has received at least 2 requests to "/arrived/${unique}"
+    And "client" in namespace "demo" has received 2 requests to "/arrived/${unique}"
+    And "client" in namespace "demo" has received 0 requests to "/lost/${unique}"
+
+  @plain @strict @requires(plain)
+  Scenario: Connections that are refused, closed and answered
+    When "first-istio" in namespace "plain" sends "hello" over TCP to "127.0.0.1:9" 2 times
+    Then every TCP connection is refused
+    # The server's proxy takes the connection, but wants a certificate and no greeting.
+    When "first-istio" in namespace "plain" sends "hello" over TCP to "backend.demo:8080"
+    Then every TCP connection is closed without an answer
+    # To a server of HTTP a greeting is a bad request, but it answers.
+    When "first-istio" in namespace "plain" sends "hello" over TCP to "first-istio:8080"
+    Then every TCP connection is answered
+    And the text of the answer contains "400"
