@@ -181,11 +181,7 @@ impl Command {
     ///
     /// # Errors
     /// Each variant of [`enum@Error`].
-    pub async fn run_with(
-        self,
-        cancel: &CancellationToken,
-        on_line: impl FnMut(&str) + Send,
-    ) -> Result<Output, Error> {
+    pub async fn run_with(self, cancel: &CancellationToken, on_line: impl FnMut(&str) + Send) -> Result<Output, Error> {
         let command = self.line();
         let (status, output, kept) = self.followed(cancel, on_line).await?;
         if status.success() { Ok(output) } else { Err(Error::Status { command, status, output: kept }) }

@@ -29,9 +29,7 @@ fn named(discovery: &Discovery, word: &str) -> Vec<Served> {
     let kinds = groups.filter(|group| wanted.is_none_or(|wanted| group.name() == wanted));
     let kinds = kinds.flat_map(kube::discovery::ApiGroup::resources_by_stability);
     let mut found: Vec<Served> = kinds
-        .filter(|(resource, _)| {
-            resource.kind.eq_ignore_ascii_case(name) || resource.plural.eq_ignore_ascii_case(name)
-        })
+        .filter(|(resource, _)| resource.kind.eq_ignore_ascii_case(name) || resource.plural.eq_ignore_ascii_case(name))
         .map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced })
         .collect();
     match found.iter().position(|served| served.resource.group.is_empty()) {

@@ -140,9 +140,15 @@ mod tests {
     fn refused_and_plain_connections_have_lines_too() {
         let denied = AccessLine::parse(DENIED).expect("a line");
         assert_eq!(denied.field("response code details"), Some("rbac_access_denied_matched_policy[none]"));
-        assert_eq!((denied.field("authority"), denied.field("downstream local address")), (Some("a b"), Some("[::1]:8080")));
+        assert_eq!(
+            (denied.field("authority"), denied.field("downstream local address")),
+            (Some("a b"), Some("[::1]:8080"))
+        );
         let tcp = AccessLine::parse(TCP).expect("a line");
-        assert_eq!((tcp.field("response flags"), tcp.field("transport failure")), (Some("UF,URX"), Some("connection refused")));
+        assert_eq!(
+            (tcp.field("response flags"), tcp.field("transport failure")),
+            (Some("UF,URX"), Some("connection refused"))
+        );
     }
 
     #[test]

@@ -32,8 +32,9 @@ pub(super) fn render(tally: &Tally) -> Result<String, Failure> {
         }
     }
     report.add_test_suites(features.into_iter().map(|(first, scenarios)| suite(first, &scenarios)));
-    let text =
-        report.to_string().map_err(|error| Failure::new(Kind::Unexpected, error).context("writing the JUnit report"))?;
+    let text = report
+        .to_string()
+        .map_err(|error| Failure::new(Kind::Unexpected, error).context("writing the JUnit report"))?;
     Ok(renamed(&text))
 }
 

@@ -180,7 +180,9 @@ fn case(index: usize, scenario: &Scenario) -> Value {
             "stepMatchArgumentsLists": [],
         })
     });
-    let after = hooks(all_steps(scenario)).into_iter().map(|name| json!({"id": format!("{index}.{}", hook_id(name)), "hookId": hook_id(name)}));
+    let after = hooks(all_steps(scenario))
+        .into_iter()
+        .map(|name| json!({"id": format!("{index}.{}", hook_id(name)), "hookId": hook_id(name)}));
     json!({"testCase": {
         "id": format!("{index}.case"),
         "pickleId": format!("{index}.pickle"),

@@ -19,7 +19,12 @@ pub(super) fn tries(scenario: &Scenario) -> impl Iterator<Item = (String, &Try)>
 
 /// How many ended how, without those of which there are none, but for what one always looks for.
 pub(super) fn totals(tally: &Tally) -> String {
-    let parts = [(Status::Passed, "passed"), (Status::Flaky, "flaky"), (Status::Failed, "failed"), (Status::Skipped, "skipped")];
+    let parts = [
+        (Status::Passed, "passed"),
+        (Status::Flaky, "flaky"),
+        (Status::Failed, "failed"),
+        (Status::Skipped, "skipped"),
+    ];
     let told = parts.into_iter().map(|(status, word)| (tally.count(status), status, word));
     let told = told.filter(|(count, status, _)| *count > 0 || matches!(status, Status::Passed | Status::Failed));
     told.map(|(count, _, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")

@@ -6,7 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::facts::{absolute, own_objects, text};
-use super::lab::{Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Program, Readiness, Registry};
+use super::lab::{
+    Addon, Application, Cluster, Features, Grace, Images, Lab, Mesh, Nodes, Program, Readiness, Registry,
+};
 use super::raw::{self, Injection};
 use crate::images::reference::Reference;
 use crate::yaml::{Node, Tree};

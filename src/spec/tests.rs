@@ -227,12 +227,20 @@ fn programs_of_scenarios_are_pinned() {
         let text = format!("{HEAD}features:\n  programs:\n{programs}");
         parse(&text, Utf8Path::new("lab.yaml"), &root.join("scenarios/lab.yaml"))
     };
-    let lab = load("    k: {path: ../bin/kubectl, version: v1.34, versionArguments: [version, --client]}\n    jq: {version: jq-1}\n");
+    let lab = load(
+        "    k: {path: ../bin/kubectl, version: v1.34, versionArguments: [version, --client]}\n    jq: {version: jq-1}\n",
+    );
     let programs = lab.expect("it is a lab").features.programs;
     assert_eq!(programs["k"].path, root.join("bin/kubectl"));
     assert_eq!(programs["k"].version_arguments, ["version", "--client"]);
-    assert_eq!((programs["jq"].path.as_str(), programs["jq"].version_arguments.as_slice()), ("jq", ["--version".to_owned()].as_slice()));
+    assert_eq!(
+        (programs["jq"].path.as_str(), programs["jq"].version_arguments.as_slice()),
+        ("jq", ["--version".to_owned()].as_slice())
+    );
     let problems = load("    jq: {path: jq, verson: jq-1}\n").expect_err("it has no version").to_string();
-    assert!(problems.contains("unknown field `verson` in `features.programs.jq`; did you mean `version`?"), "{problems}");
+    assert!(
+        problems.contains("unknown field `verson` in `features.programs.jq`; did you mean `version`?"),
+        "{problems}"
+    );
     assert!(problems.contains("field `version` is missing in `features.programs.jq`"), "{problems}");
 }

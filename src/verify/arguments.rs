@@ -149,7 +149,8 @@ pub(super) const DURATION: &str = r"\d+ ?(?:ms|milliseconds?|s|seconds?|m|minute
 pub(super) const KIND: &str = r"[A-Za-z][A-Za-z0-9]*(?:\.[a-z0-9][-.a-z0-9]*)?";
 
 /// What `{object}` matches: `Deployment "x" in namespace "y"`, `ClusterRole "x"`.
-pub(super) const OBJECT: &str = r#"[A-Za-z][A-Za-z0-9]*(?:\.[a-z0-9][-.a-z0-9]*)? (?:"[^"]*"|'[^']*')(?: in namespace (?:"[^"]*"|'[^']*'))?"#;
+pub(super) const OBJECT: &str =
+    r#"[A-Za-z][A-Za-z0-9]*(?:\.[a-z0-9][-.a-z0-9]*)? (?:"[^"]*"|'[^']*')(?: in namespace (?:"[^"]*"|'[^']*'))?"#;
 
 /// What `{promql}` matches: a text in quotes, as `{string}` does. The lint parses it.
 pub(super) const PROMQL: &str = QUOTED;

@@ -71,7 +71,8 @@ async fn pods(scene: &Scene, namespace: &str) {
         scene.trail.object(&format!("Pod {namespace}/{name}: {}", cut(&told, LONGEST)));
         let troubled = found.and_then(|trouble| trouble.container);
         for container in troubled.map_or(containers, |one| vec![one]) {
-            let params = LogParams { container: Some(container.clone()), tail_lines: Some(LINES), ..LogParams::default() };
+            let params =
+                LogParams { container: Some(container.clone()), tail_lines: Some(LINES), ..LogParams::default() };
             if let Ok(log) = requests.logs(&name, &params).await
                 && !log.trim().is_empty()
             {

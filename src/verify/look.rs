@@ -247,7 +247,9 @@ fn shown(found: &[Value], single: bool) -> String {
 fn brief(object: &Value) -> Value {
     let mut brief = Map::new();
     let fields = object.as_object();
-    brief.extend(fields.and_then(|fields| fields.get_key_value("status")).map(|(key, status)| (key.clone(), status.clone())));
+    brief.extend(
+        fields.and_then(|fields| fields.get_key_value("status")).map(|(key, status)| (key.clone(), status.clone())),
+    );
     let mut metadata = object["metadata"].clone();
     if let Some(metadata) = metadata.as_object_mut() {
         for noise in ["managedFields", "uid", "creationTimestamp", "name", "namespace"] {
@@ -295,7 +297,8 @@ mod tests {
             "data": {"password": "eA=="}, "status": {"d": 1}});
         let text = shown(std::slice::from_ref(&object), true);
         assert_eq!(text, r#"{"status":{"d":1},"data":"(not shown)","metadata":{"labels":{"b":"c"}}}"#);
-        let pods = [json!({"metadata": {"name": "p"}, "status": {"phase": "Running"}}), json!({"metadata": {"name": "q"}})];
+        let pods =
+            [json!({"metadata": {"name": "p"}, "status": {"phase": "Running"}}), json!({"metadata": {"name": "q"}})];
         assert_eq!(shown(&pods, false), "p (Running), q");
         assert_eq!(shown(&[], true), "none");
     }

@@ -47,7 +47,8 @@ pub(super) struct Ended {
 impl Ended {
     /// What became of it, in words.
     pub(super) fn told(&self) -> String {
-        let how = self.code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with exit code {code}"));
+        let how =
+            self.code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with exit code {code}"));
         let part = |name: &str, text: &str| match text.trim_end() {
             "" => format!("\n{name}: empty"),
             text => format!("\n{name}:\n  {}", cut(text, SHOWN).replace('\n', "\n  ")),
@@ -90,9 +91,7 @@ impl Programs {
         let program = self.allowed.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.allowed.keys().map(String::as_str).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Unmet::Misused(format!(
-                "the lab file allows no program `{name}` in features.programs; it allows: {known}"
-            ))
+            Unmet::Misused(format!("the lab file allows no program `{name}` in features.programs; it allows: {known}"))
         })?;
         self.prove(name, program, cancel).await?;
         self.start(program, arguments, input, cancel).await
@@ -138,7 +137,9 @@ impl Programs {
         }
         let line = command.line();
         match command.ended(cancel).await {
-            Ok((status, output)) => Ok(Ended { line, code: status.code(), stdout: output.stdout, stderr: output.stderr }),
+            Ok((status, output)) => {
+                Ok(Ended { line, code: status.code(), stdout: output.stdout, stderr: output.stderr })
+            }
             Err(process::Error::Cancelled { .. }) => Err(Unmet::Interrupted),
             Err(error) => Err(Unmet::Never(causes(&error).join(": "))),
         }
@@ -171,7 +172,9 @@ mod tests {
         let ended = run(&programs, "cat", &["/no/such/file"], None).await.expect("it runs");
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
         assert!(
-            ended.told().starts_with("`cat /no/such/file` ended with exit code 1\noutput: empty\nerror output:\n  cat: /no"),
+            ended
+                .told()
+                .starts_with("`cat /no/such/file` ended with exit code 1\noutput: empty\nerror output:\n  cat: /no"),
             "{}",
             ended.told()
         );
@@ -190,9 +193,6 @@ mod tests {
     #[tokio::test]
     async fn what_the_lab_file_does_not_name_is_not_run() {
         let error = run(&programs("coreutils"), "rm", &["-rf", "x"], None).await.expect_err("it is not allowed");
-        assert_eq!(
-            error.text(),
-            "the lab file allows no program `rm` in features.programs; it allows: cat"
-        );
+        assert_eq!(error.text(), "the lab file allows no program `rm` in features.programs; it allows: cat");
     }
 }

@@ -103,11 +103,10 @@ fn configured(
     // The vocabulary finds steps, and scenarios with steps that it does not know are refused before
     // they begin: cucumber need not look, too. A step may stand after any keyword.
     let any = Regex::new("^").map_err(|error| Failure::new(Kind::Unexpected, error))?;
-    let steps = step::Collection::new().given(None, any.clone(), dispatch).when(None, any.clone(), dispatch).then(
-        None,
-        any,
-        dispatch,
-    );
+    let steps = step::Collection::new()
+        .given(None, any.clone(), dispatch)
+        .when(None, any.clone(), dispatch)
+        .then(None, any, dispatch);
     let (given, retries) = (options.retry, Arc::clone(shared));
     let (shared, trails, deadline) = (Arc::clone(shared), Arc::clone(trails), options.deadline);
     let runner = runner::Basic::<World>::default()

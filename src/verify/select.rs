@@ -191,7 +191,8 @@ fn choose(mut feature: Feature, options: &Options, tags: Option<&TagOperation>, 
         if options.shard.is_some_and(|Shard { part, of }| (into.counted - 1) % of != part - 1) {
             return false;
         }
-        let missing = all().filter_map(|tag| tags::requirement(tag)).find(|needed| !options.capabilities.contains(*needed));
+        let missing =
+            all().filter_map(|tag| tags::requirement(tag)).find(|needed| !options.capabilities.contains(*needed));
         match missing {
             None => true,
             Some(needed) => {
@@ -299,9 +300,20 @@ mod tests {
     #[test]
     fn every_step_of_our_features_is_in_the_vocabulary() {
         let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
-        let capabilities =
-            ["mesh", "demo", "plain", "manual", "untraced", "prometheus", "grafana", "zipkin", "servicegraph", "cat", "env"]
-                .map(str::to_owned);
+        let capabilities = [
+            "mesh",
+            "demo",
+            "plain",
+            "manual",
+            "untraced",
+            "prometheus",
+            "grafana",
+            "zipkin",
+            "servicegraph",
+            "cat",
+            "env",
+        ]
+        .map(str::to_owned);
         let options = Options {
             paths: vec![root.join("features")],
             dir: Some(root.to_owned()),

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use cucumber::gherkin::{self, Feature, Scenario};
 
 use super::record::{self, Status, Step, Try};
-use super::{select, tags};
 use super::trail::Summary;
+use super::{select, tags};
 use crate::observe::proxy::cut;
 
 /// Why a scenario that began was not brought to its end, or one that was selected did not begin.
@@ -30,7 +30,12 @@ pub(super) fn unrun(feature: &Feature, scenario: &Scenario, reason: &str) -> rec
 }
 
 /// The record of a scenario that ran; `earlier` are the tries that failed before.
-pub(super) fn told(feature: &Feature, scenario: &Scenario, summary: Summary, earlier: Vec<Summary>) -> record::Scenario {
+pub(super) fn told(
+    feature: &Feature,
+    scenario: &Scenario,
+    summary: Summary,
+    earlier: Vec<Summary>,
+) -> record::Scenario {
     let file = select::file(feature);
     let (status, error) = match failure(&file, &summary) {
         Some(error) => (Status::Failed, Some(error)),

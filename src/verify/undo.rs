@@ -131,12 +131,7 @@ fn inverse(patch: &Value, before: Option<&Value>) -> Value {
     }
 }
 
-async fn set_back(
-    requests: &Api<DynamicObject>,
-    target: &Target,
-    back: &Value,
-    before: &[Value],
-) -> Result<(), Unmet> {
+async fn set_back(requests: &Api<DynamicObject>, target: &Target, back: &Value, before: &[Value]) -> Result<(), Unmet> {
     let Target { served, reference } = target;
     send(requests, reference, back, "changing back").await?;
     // The values are as before; now who set them. Else an apply of the lab would find a stranger's fields.
@@ -148,7 +143,8 @@ async fn set_back(
             "managedFields": restored(before, &owners(&now)),
         });
         match send(requests, reference, &json!({"metadata": metadata}), "changing back the owners of").await {
-            Err(Unmet::Kube { source, .. }) if matches!(source.as_ref(), kube::Error::Api(status) if status.code == 409) => {}
+            Err(Unmet::Kube { source, .. }) if matches!(source.as_ref(), kube::Error::Api(status) if status.code == 409) =>
+                {}
             done => return done,
         }
     }
@@ -221,7 +217,9 @@ mod tests {
     #[test]
     fn a_patch_and_its_inverse_change_nothing() {
         let before = json!({"a": {"b": 1, "l": [{"x": 1}]}, "c": "d"});
-        for patch in [json!({"a": 1}), json!({"a": {"b": {"z": 1}, "l": null}}), json!({"c": {"x": "y"}, "n": {"m": 1}})] {
+        for patch in
+            [json!({"a": 1}), json!({"a": {"b": {"z": 1}, "l": null}}), json!({"c": {"x": "y"}, "n": {"m": 1}})]
+        {
             let mut document = before.clone();
             json_patch::merge(&mut document, &patch);
             assert_ne!(document, before, "{patch}");
@@ -238,7 +236,8 @@ mod tests {
         let mut newer = status.clone();
         newer["fieldsV1"] = json!("new");
         let before = [entry("istiolab", "all"), status];
-        let now = [entry("istiolab", "less"), entry(leftovers::FIELD_MANAGER, "some"), entry("other", "its"), newer.clone()];
+        let now =
+            [entry("istiolab", "less"), entry(leftovers::FIELD_MANAGER, "some"), entry("other", "its"), newer.clone()];
         assert_eq!(restored(&before, &now), [entry("istiolab", "all"), entry("other", "its"), newer]);
     }
 

@@ -119,7 +119,8 @@ async fn controllers(api: istiolab::objects::Api, prefix: &'static str, owned: b
     loop {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         let all = maps.list(&ListParams::default()).await.expect("a list").items;
-        let ours = all.into_iter().find(|map| map.metadata.name.as_deref().is_some_and(|name| name.starts_with(prefix)));
+        let ours =
+            all.into_iter().find(|map| map.metadata.name.as_deref().is_some_and(|name| name.starts_with(prefix)));
         match (ours, &made) {
             (None, None) => {}
             (Some(map), None) => {

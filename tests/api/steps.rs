@@ -70,7 +70,10 @@ async fn what_is_not_so_is_told_with_what_is() {
     let wrong = [
         ("ConfigMap \"x\" in namespace \"default\" exists", "ConfigMap default/x is not there"),
         ("Namespace \"default\" does not exist", "Namespace default is there"),
-        ("Namespace \"default\" in namespace \"a\" exists", "Namespace lives in no namespace: write Namespace \"default\" alone"),
+        (
+            "Namespace \"default\" in namespace \"a\" exists",
+            "Namespace lives in no namespace: write Namespace \"default\" alone",
+        ),
         ("ConfigMap \"x\" exists", "ConfigMap lives in namespaces: write ConfigMap \"x\" in namespace \"…\""),
         ("Dragon \"x\" exists", "the cluster serves no kind `Dragon`"),
         (
@@ -153,7 +156,8 @@ async fn what_was_deleted_is_made_again() {
                 if let Some(found) = map(&api, "steps-delete").await
                     && found["metadata"]["deletionTimestamp"].is_string()
                 {
-                    patch(&api, "ConfigMap", "default", "steps-delete", &json!({"metadata": {"finalizers": null}})).await;
+                    patch(&api, "ConfigMap", "default", "steps-delete", &json!({"metadata": {"finalizers": null}}))
+                        .await;
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;

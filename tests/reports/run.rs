@@ -19,7 +19,8 @@ static WRITTEN: OnceCell<Utf8PathBuf> = OnceCell::const_new();
 pub(crate) async fn written() -> &'static Utf8Path {
     let write = async || {
         let folder = Utf8PathBuf::from(concat!(env!("CARGO_TARGET_TMPDIR"), "/reports"));
-        let lab = istiolab::spec::load(Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quickstart.yaml")));
+        let lab =
+            istiolab::spec::load(Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quickstart.yaml")));
         let lab = lab.expect("the quick start is a lab");
         write(&folder, "whole", Some(lab.clone()), |progress| {
             bring_up(progress);
@@ -42,12 +43,8 @@ pub(crate) async fn written() -> &'static Utf8Path {
 }
 
 async fn write(folder: &Utf8Path, name: &str, lab: Option<istiolab::spec::Lab>, tell: impl FnOnce(&Progress)) {
-    let formats = [
-        (Format::Junit, "xml"),
-        (Format::Json, "json"),
-        (Format::Html, "html"),
-        (Format::Messages, "ndjson"),
-    ];
+    let formats =
+        [(Format::Junit, "xml"), (Format::Json, "json"), (Format::Html, "html"), (Format::Messages, "ndjson")];
     let target = |(format, ending)| Target { format, path: folder.join(format!("{name}.{ending}")) };
     let (progress, events) = Progress::channel();
     tell(&progress);
@@ -78,7 +75,8 @@ fn bring_up(progress: &Progress) {
 
 /// One of each status, with texts that try to break out, or are too long for a small screen.
 fn scenarios() -> Vec<Scenario> {
-    let long = format!("GET prometheus.istio-system:9090/api/v1/query?query={}", "sum%28rate%28istio_requests".repeat(9));
+    let long =
+        format!("GET prometheus.istio-system:9090/api/v1/query?query={}", "sum%28rate%28istio_requests".repeat(9));
     let exchange = |status, answer: &str| record::What::Exchange {
         request: long.clone(),
         sent: Some("{\"a\": \"<script>alert(1)</script>\"}".to_owned()),
@@ -112,15 +110,27 @@ fn scenarios() -> Vec<Scenario> {
         Scenario {
             error: Some(error.to_owned()),
             tries: vec![failed_try.clone()],
-            ..scenario("Metrics", "Requests are counted & <shown>", 20, Status::Failed, vec![given(), bad(error), undone(15)])
+            ..scenario(
+                "Metrics",
+                "Requests are counted & <shown>",
+                20,
+                Status::Failed,
+                vec![given(), bad(error), undone(15)],
+            )
         },
         Scenario {
             tries: vec![failed_try.clone(), failed_try],
-            ..scenario("Metrics", "What comes late — ein spätes „Ja“ ✓ 漢字", 30, Status::Flaky, vec![
-                given(),
-                step("Then", "it holds", 14, Status::Passed),
-                step("And", "it still holds", 15, Status::Passed),
-            ])
+            ..scenario(
+                "Metrics",
+                "What comes late — ein spätes „Ja“ ✓ 漢字",
+                30,
+                Status::Flaky,
+                vec![
+                    given(),
+                    step("Then", "it holds", 14, Status::Passed),
+                    step("And", "it still holds", 15, Status::Passed),
+                ],
+            )
         },
         Scenario {
             error: Some(format!("After what the scenario made is deleted and gone\n  {leak}")),
@@ -174,7 +184,11 @@ fn mesh() -> Snapshot {
             nodes: calls.iter().flat_map(|(from, to)| [(*from).to_owned(), (*to).to_owned()]).collect(),
             edges: calls
                 .iter()
-                .map(|(from, to)| Edge { source: (*from).to_owned(), target: (*to).to_owned(), labels: rate("0.058635") })
+                .map(|(from, to)| Edge {
+                    source: (*from).to_owned(),
+                    target: (*to).to_owned(),
+                    labels: rate("0.058635"),
+                })
                 .collect(),
         },
         charts: vec![Chart {

@@ -287,14 +287,17 @@ async fn an_interruption_ends_the_tries() {
 async fn a_scenario_that_takes_too_long_says_so_and_what_it_saw() {
     let feature = "Feature: F\n  @deadline(200ms)\n  Scenario: slow\n    When it takes 60000 ms\n    Then it passes\n\n  \
                    Scenario: waits\n    Then eventually within 1 minute it fails\n";
-    let ran =
-        ran(feature, |options| options.deadline = Duration::from_millis(300), CancellationToken::new()).await;
+    let ran = ran(feature, |options| options.deadline = Duration::from_millis(300), CancellationToken::new()).await;
     assert_eq!(ran.result.as_ref().expect("it ran").failed, 2);
     assert_eq!(
         ran.error("slow"),
         "f.feature:4: When it takes 60000 ms\n  the scenario's 200ms were over during this step\n  \
          give it more by a tag such as @deadline(10m), or all scenarios by features.deadline in the lab file"
     );
-    assert!(ran.error("waits").contains("300ms were over during this step; last seen: 1 of 2 is there\n"), "{}", ran.error("waits"));
+    assert!(
+        ran.error("waits").contains("300ms were over during this step; last seen: 1 of 2 is there\n"),
+        "{}",
+        ran.error("waits")
+    );
     assert!(ran.records.iter().all(|record| record.elapsed < Duration::from_secs(5)));
 }

@@ -99,7 +99,8 @@ async fn lines(scene: &mut Scene, deployment: &str, namespace: &str, container: 
         let (at, begin) = (SystemTime::now(), Instant::now());
         let text = api.logs(&pod, &parameters).await.map_err(Unmet::kube(request.clone()))?;
         if text.len() >= usize::try_from(LARGEST).unwrap_or(usize::MAX) {
-            let message = format!("{container} of pod {pod} has logged more than {LARGEST} bytes since the scenario began");
+            let message =
+                format!("{container} of pod {pod} has logged more than {LARGEST} bytes since the scenario began");
             return Err(Unmet::Never(message));
         }
         let new = text.lines().filter_map(|line| newer(line, began)).map(|text| Line { pod: pod.clone(), text });
@@ -128,7 +129,10 @@ fn listed(lines: &[Line]) -> String {
 fn told(what: &str, lines: &[Line]) -> String {
     match lines.len() {
         0 => format!("{what}; nothing was logged since the scenario began"),
-        count => format!("{what}; of {count} since the scenario began the newest are:\n  {}", listed(lines).replace('\n', "\n  ")),
+        count => format!(
+            "{what}; of {count} since the scenario began the newest are:\n  {}",
+            listed(lines).replace('\n', "\n  ")
+        ),
     }
 }
 
@@ -273,7 +277,10 @@ mod tests {
     fn the_newest_lines_are_told() {
         let lines: Vec<Line> = (0..12).map(|number| line(&number.to_string())).collect();
         let text = told("no line has \"x\"", &lines);
-        assert!(text.starts_with("no line has \"x\"; of 12 since the scenario began the newest are:\n  2\n  3\n"), "{text}");
+        assert!(
+            text.starts_with("no line has \"x\"; of 12 since the scenario began the newest are:\n  2\n  3\n"),
+            "{text}"
+        );
         assert_eq!(told("no", &[]), "no; nothing was logged since the scenario began");
     }
 
@@ -303,6 +310,11 @@ mod tests {
             "of 7 lines of the access log since the scenario began none is of GET http://a/ from client, request id 1"
         );
         let text = requested(&[access("200", "-")], 7, request);
-        assert!(text.ends_with("the access log has:\n  GET host/x 200 - via_upstream -> outbound|8080||b.n.svc.cluster.local (2 ms)"), "{text}");
+        assert!(
+            text.ends_with(
+                "the access log has:\n  GET host/x 200 - via_upstream -> outbound|8080||b.n.svc.cluster.local (2 ms)"
+            ),
+            "{text}"
+        );
     }
 }

@@ -186,7 +186,9 @@ async fn steady(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
     let pods = scene.pods_of(arguments.text(0), arguments.text(1)).await?;
     let restarted: Vec<String> = pods
         .iter()
-        .flat_map(|pod| statuses(pod).filter(|status| status.restart_count > 0).map(move |status| restarts(pod, status)))
+        .flat_map(|pod| {
+            statuses(pod).filter(|status| status.restart_count > 0).map(move |status| restarts(pod, status))
+        })
         .collect();
     if restarted.is_empty() { Ok(()) } else { Err(Unmet::not_yet(restarted.join("; "))) }
 }

@@ -33,7 +33,12 @@ pub(super) const STEPS: [Entry; 10] = [
         "Runs a program that changes nothing, so that it may be run again and again: it ends with exit code 0, and its \
          output contains the text."
     ),
-    judgement!("shell", "the exit code is {int}", exit_code, "The program that was run last ended with this exit code."),
+    judgement!(
+        "shell",
+        "the exit code is {int}",
+        exit_code,
+        "The program that was run last ended with this exit code."
+    ),
     judgement!(
         "shell",
         "the output is {string}",
@@ -65,7 +70,12 @@ pub(super) const STEPS: [Entry; 10] = [
         error_output_contains,
         "The standard error of the program that was run last contains this text."
     ),
-    judgement!("shell", "there is no error output", no_error_output, "The program that was run last has written nothing to its standard error."),
+    judgement!(
+        "shell",
+        "there is no error output",
+        no_error_output,
+        "The program that was run last has written nothing to its standard error."
+    ),
 ];
 
 async fn run(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
@@ -166,7 +176,10 @@ mod tests {
 
     #[test]
     fn a_command_line_is_made_of_words() {
-        assert_eq!(words(r#"get pods -l "a in (b, c)" 'd e'"#).expect("words"), ["get", "pods", "-l", "a in (b, c)", "d e"]);
+        assert_eq!(
+            words(r#"get pods -l "a in (b, c)" 'd e'"#).expect("words"),
+            ["get", "pods", "-l", "a in (b, c)", "d e"]
+        );
         assert_eq!(words("").expect("no words"), [""; 0]);
         assert_eq!(words("a 'b").expect_err("it is open").to_string(), "`a 'b` has a quote that is not closed");
     }
@@ -178,7 +191,10 @@ mod tests {
         let error = field(&json, "items[1].n").expect_err("it is not there").to_string();
         assert_eq!(error, "there is no `items[1]`; `items` is a list of 1; `x -o json`");
         let error = field(&ended("no"), "a").expect_err("it is no JSON").to_string();
-        assert!(error.starts_with("the output is no JSON (") && error.contains("`x -o json` ended with exit code 0"), "{error}");
+        assert!(
+            error.starts_with("the output is no JSON (") && error.contains("`x -o json` ended with exit code 0"),
+            "{error}"
+        );
     }
 
     #[test]

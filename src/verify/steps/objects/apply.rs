@@ -55,7 +55,6 @@ async fn brought(scene: &mut Scene, text: &str, namespace: Option<&str>) -> Resu
 
 /// The object where it belongs.
 fn placed(mut object: Object, namespaced: bool, namespace: Option<&str>) -> Result<Object, Unmet> {
-    let metadata = object.document["metadata"].as_object_mut();
     match (namespaced, namespace) {
         (true, Some(namespace)) => object.document["metadata"]["namespace"] = namespace.into(),
         (true, None) if object.namespace().is_none() => {
@@ -65,7 +64,11 @@ fn placed(mut object: Object, namespaced: bool, namespace: Option<&str>) -> Resu
             )));
         }
         (true, None) => {}
-        (false, _) => drop(metadata.map(|metadata| metadata.remove("namespace"))),
+        (false, _) => {
+            if let Some(metadata) = object.document["metadata"].as_object_mut() {
+                metadata.remove("namespace");
+            }
+        }
     }
     Ok(object)
 }

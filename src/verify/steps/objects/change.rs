@@ -202,6 +202,9 @@ mod tests {
         let error = |text: &str| patch(text).expect_err("it is no patch").to_string();
         assert_eq!(error("[1]"), "the step's text is no patch: it is [1]");
         assert_eq!(error("a: 1\n---\nb: 2\n"), "the step's text is no patch: it has 2 documents");
-        assert_eq!(error("status: {a: 1}"), "the step's text is no patch: the status belongs to the object's controller");
+        assert_eq!(
+            error("status: {a: 1}"),
+            "the step's text is no patch: the status belongs to the object's controller"
+        );
     }
 }

@@ -265,7 +265,10 @@ mod tests {
     #[test]
     fn what_is_being_deleted_says_what_holds_it() {
         let object = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b", "c"]}});
-        assert_eq!(still_there("Pod n/x", &object), "Pod n/x is being deleted since 2026-01-01T00:00:00Z, held by a/b, c");
+        assert_eq!(
+            still_there("Pod n/x", &object),
+            "Pod n/x is being deleted since 2026-01-01T00:00:00Z, held by a/b, c"
+        );
         assert_eq!(still_there("Pod n/x", &json!({})), "Pod n/x is there");
     }
 
