@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::{judgement, pods, step};
+use super::{judgement, step};
 use crate::observe::envoy::{self, ADMINISTRATION, Certificate};
 use crate::verify::arguments::Arguments;
 use crate::verify::traffic::caller;
