@@ -22,7 +22,7 @@ Feature: Dashboards in Grafana
     And eventually within 15 seconds the query of panel "Requests by code" of dashboard "Istiolab mesh overview" gives data through the proxy of data source "Prometheus"
     And eventually within 15 seconds panel "Request rate" of dashboard "Istiolab mesh overview" shows data from "Prometheus"
 
-  @telemetry @requires(prometheus) @requires(demo)
+  @telemetry @datasource @dashboard @panels @requires(prometheus) @requires(demo)
   Scenario: Every panel of the dashboard shows something
     When "client" in namespace "demo" sends 4 requests to "http://httpbin:8000/status/201"
     Then every request is answered with status 201

@@ -52,7 +52,7 @@ Feature: Traffic
     And every request took at most 5 seconds
     And between 0 and 0 percent of the requests took at least 5 seconds
 
-  @gateway
+  @gateway @route
   Scenario: Requests of any kind through the ingress gateway
     When these requests are sent through the ingress gateway:
       | to            | http://demo.istiolab.local/kinds/${unique} |
@@ -67,7 +67,7 @@ Feature: Traffic
       | content-type | text/plain |
     Then every request is answered with field "name" "frontend"
 
-  @gateway
+  @gateway @route
   Scenario: The gateway knows its hosts and no others
     Then the ingress gateway answers "http://demo.istiolab.local/known/${unique}" with status 200
     And the ingress gateway answers "http://nobody.istiolab.local/unknown/${unique}" with status 404

@@ -1,10 +1,8 @@
 //! Judging the answers of the requests that were sent last: status, fields, headers, text.
 
-use regex::Regex;
-
 use super::{judge, judgement, step};
 use crate::verify::arguments::Arguments;
-use crate::verify::path::plain;
+use crate::verify::path::{Path, plain};
 use crate::verify::traffic::Answer;
 use crate::verify::unmet::Unmet;
 use crate::verify::vocabulary::Entry;
@@ -50,7 +48,7 @@ pub(super) const STEPS: [Entry; 13] = [
     ),
     judgement!(
         "traffic",
-        "field {string} of the answer matches {string}",
+        "field {string} of the answer matches {regex}",
         field_matches,
         "A field of the last answer's JSON body, by its path with dots, has a place that this regular expression \
          matches; ^ and $ tie it to the ends."
@@ -139,8 +137,7 @@ fn field_contains(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
 
 fn field_matches(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let (path, wanted) = (arguments.text(0), arguments.text(1));
-    let wrong = |error| Unmet::Misused(format!("{wanted:?} is not a regular expression: {error}"));
-    let expression = Regex::new(wanted).map_err(wrong)?;
+    let expression = arguments.regex(1)?;
     let found = plain(&scene.traffic(None)?.field(path)?);
     if expression.is_match(&found) {
         Ok(())
@@ -151,6 +148,8 @@ fn field_matches(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
 
 fn no_field(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let path = arguments.text(0);
+    // What is no path is nowhere, which must not pass.
+    path.parse::<Path>()?;
     absent(scene.traffic(None)?.first()?, path).map_err(Unmet::Never)
 }
 
