@@ -24,8 +24,13 @@ Feature: Dashboards in Grafana
 
   @telemetry @datasource @dashboard @panels @requires(prometheus) @requires(demo)
   Scenario: Every panel of the dashboard shows something
+    Given the sum of 'istio_requests_total{reporter="source",response_code="201"}' is remembered
     When "client" in namespace "demo" sends 4 requests to "http://httpbin:8000/status/201"
     Then every request is answered with status 201
+    # A rate needs two scrapes of the series: the first comes before the second lot of requests.
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="source",response_code="201"}' has risen by 4
+    When "client" in namespace "demo" sends 5 requests to "http://httpbin:8000/status/201"
+    Then every request is answered with status 201
     And eventually within 20 seconds every panel of dashboard "Istiolab mesh overview" shows data
-    And eventually within 10 seconds panel "Requests by code" of dashboard "Istiolab mesh overview" shows at least 4
+    And eventually within 10 seconds panel "Requests by code" of dashboard "Istiolab mesh overview" shows at least 9
     And eventually within 10 seconds panel "Success rate" of dashboard "Istiolab mesh overview" shows between 0 and 1
