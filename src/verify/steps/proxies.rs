@@ -78,7 +78,7 @@ async fn configurations(scene: &mut Scene, arguments: &Arguments) -> Result<Vec<
 
 /// Passes if each proxy has the name; else shows the names that are most like it.
 async fn has(
-    scene: &Scene,
+    scene: &mut Scene,
     arguments: &Arguments,
     what: &str,
     of: fn(&Configuration) -> &BTreeSet<String>,
