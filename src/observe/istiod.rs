@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::proxy::{Inside, Service};
 use super::Error;
+use super::proxy::{Inside, Service};
 
 /// Istio's control plane.
 #[derive(Clone, Debug)]

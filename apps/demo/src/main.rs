@@ -74,11 +74,7 @@ where
 }
 
 /// Serves, if anywhere, until `stopped` is true, then lets the running requests end.
-async fn serve(
-    address: Option<SocketAddr>,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-) -> std::io::Result<()> {
+async fn serve(address: Option<SocketAddr>, router: Router, mut stopped: watch::Receiver<bool>) -> std::io::Result<()> {
     let Some(address) = address else { return Ok(()) };
     let end = async move {
         // A closed channel means that the watcher of signals is gone: end as well.

@@ -77,12 +77,7 @@ async fn version(State(application): State<Arc<Application>>) -> Json<Value> {
     Json(json!({"name": application.name, "version": application.version}))
 }
 
-async fn show(
-    State(application): State<Arc<Application>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
+async fn show(State(application): State<Arc<Application>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let (status, backend) = match application.call(path, &headers).await {
         None => (StatusCode::OK, Value::Null),
@@ -172,9 +167,7 @@ fn attempt(headers: &HeaderMap) -> Option<u32> {
 
 /// The headers that a student of meshes looks at; never cookies or credentials.
 fn of_interest(headers: &HeaderMap) -> Map<String, Value> {
-    let interesting = |name: &str| {
-        INTERESTING.contains(&name) || TRACE_HEADERS.contains(&name)
-    };
+    let interesting = |name: &str| INTERESTING.contains(&name) || TRACE_HEADERS.contains(&name);
     headers
         .iter()
         .filter(|(name, _)| interesting(name.as_str()))

@@ -215,7 +215,11 @@ mod tests {
         let config = Config::read(|_| None).expect("the defaults are valid");
         let pages = crate::pages::router(&config, &Client::new(), Arc::clone(&received));
         for path in ["/a?x=1", "/a?x=2", "/b"] {
-            pages.clone().oneshot(Request::get(path).body(Body::empty()).expect("a request")).await.expect("infallible");
+            pages
+                .clone()
+                .oneshot(Request::get(path).body(Body::empty()).expect("a request"))
+                .await
+                .expect("infallible");
         }
         let ask = Request::get("/received?path=/a").body(Body::empty()).expect("a request");
         let answer = router(Client::new(), received).oneshot(ask).await.expect("infallible");

@@ -59,10 +59,8 @@ impl Inside {
             .portforward(&self.pod, &[self.port])
             .await
             .map_err(|source| Error::Unreachable { request: request.to_owned(), source: Box::new(source) })?;
-        let broken = |source: Box<dyn std::error::Error + Send + Sync>| Error::BrokenOff {
-            request: request.to_owned(),
-            source,
-        };
+        let broken =
+            |source: Box<dyn std::error::Error + Send + Sync>| Error::BrokenOff { request: request.to_owned(), source };
         let reason = forwarder.take_error(self.port);
         let stream = forwarder.take_stream(self.port).ok_or_else(|| broken("no stream was opened".into()))?;
         let answered = async {

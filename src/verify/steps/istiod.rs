@@ -110,8 +110,7 @@ async fn synced(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
 /// Judges these proxies, by their names.
 fn of(proxies: &[Connected], names: &BTreeSet<String>) -> Result<(), Unmet> {
     let connected: BTreeSet<&String> = proxies.iter().map(|proxy| &proxy.proxy).collect();
-    let missing: Vec<&str> =
-        names.iter().filter(|name| !connected.contains(name)).map(String::as_str).collect();
+    let missing: Vec<&str> = names.iter().filter(|name| !connected.contains(name)).map(String::as_str).collect();
     if !missing.is_empty() {
         return Err(Unmet::not_yet(format!("not connected to istiod: {}", missing.join(", "))));
     }

@@ -98,8 +98,7 @@ async fn certificate(scene: &mut Scene, arguments: Arguments) -> Result<(), Unme
 }
 
 fn names(pod: &str, certificates: &[Certificate], wanted: &str) -> Result<(), Unmet> {
-    let names: Vec<&str> =
-        certificates.iter().flat_map(|certificate| &certificate.names).map(String::as_str).collect();
+    let names: Vec<&str> = certificates.iter().flat_map(|certificate| &certificate.names).map(String::as_str).collect();
     if names.contains(&wanted) {
         return Ok(());
     }

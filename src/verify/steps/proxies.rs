@@ -85,7 +85,8 @@ async fn has(
 ) -> Result<(), Unmet> {
     let wanted = arguments.text(2);
     for (pod, configuration) in configurations(scene, arguments).await? {
-        named(of(&configuration), wanted).map_err(|like| Unmet::not_yet(format!("{pod} has no {what} {wanted:?}{like}")))?;
+        named(of(&configuration), wanted)
+            .map_err(|like| Unmet::not_yet(format!("{pod} has no {what} {wanted:?}{like}")))?;
     }
     Ok(())
 }
@@ -102,7 +103,11 @@ fn named(names: &BTreeSet<String>, wanted: &str) -> Result<(), String> {
     let mut nearest: Vec<&str> = names.iter().map(String::as_str).collect();
     nearest.sort_by(|one, other| alike(other).total_cmp(&alike(one)));
     nearest.truncate(SHOWN);
-    if nearest.is_empty() { Err("; it has none".to_owned()) } else { Err(format!("; of {} there are {}", names.len(), nearest.join(", "))) }
+    if nearest.is_empty() {
+        Err("; it has none".to_owned())
+    } else {
+        Err(format!("; of {} there are {}", names.len(), nearest.join(", ")))
+    }
 }
 
 async fn cluster(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {

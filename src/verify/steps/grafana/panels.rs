@@ -95,12 +95,7 @@ fn of<'sources>(panel: &Panel, sources: &'sources [DataSource]) -> Result<&'sour
 }
 
 /// What a panel would draw, or why it can't.
-async fn drawn(
-    grafana: &Grafana,
-    panel: &Panel,
-    sources: &[DataSource],
-    modern: bool,
-) -> Result<Vec<Series>, String> {
+async fn drawn(grafana: &Grafana, panel: &Panel, sources: &[DataSource], modern: bool) -> Result<Vec<Series>, String> {
     let series = grafana.panel(panel, of(panel, sources)?, modern).await.map_err(|error| error.to_string())?;
     if series.iter().any(|line| !line.values.is_empty()) {
         Ok(series)

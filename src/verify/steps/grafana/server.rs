@@ -122,9 +122,11 @@ fn is(found: &[Found], folder: &str, wanted: &BTreeSet<&str>) -> Result<(), Unme
     if there == *wanted {
         return Ok(());
     }
-    let listed = |titles: Vec<&&str>| titles.into_iter().map(|title| format!("{title:?}")).collect::<Vec<_>>().join(", ");
+    let listed =
+        |titles: Vec<&&str>| titles.into_iter().map(|title| format!("{title:?}")).collect::<Vec<_>>().join(", ");
     let (missing, more) = (wanted.difference(&there).collect(), there.difference(wanted).collect());
-    let text = format!("folder {folder:?} lacks [{}] and has besides [{}]; {}", listed(missing), listed(more), places(found));
+    let text =
+        format!("folder {folder:?} lacks [{}] and has besides [{}]; {}", listed(missing), listed(more), places(found));
     Err(Unmet::not_yet(text))
 }
 

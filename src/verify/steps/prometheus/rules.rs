@@ -34,8 +34,7 @@ pub(super) const STEPS: [Entry; 3] = [
 /// The rule of this kind and name.
 fn named<'rules>(rules: &'rules [Rule], kind: &str, name: &str) -> Result<&'rules Rule, Unmet> {
     let none = || {
-        let others: Vec<&str> =
-            rules.iter().filter(|rule| rule.kind == kind).map(|rule| rule.name.as_str()).collect();
+        let others: Vec<&str> = rules.iter().filter(|rule| rule.kind == kind).map(|rule| rule.name.as_str()).collect();
         let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
         Unmet::not_yet(format!("there is no {kind} rule {name:?}; there are: {others}"))
     };
@@ -85,7 +84,8 @@ mod tests {
 
     #[test]
     fn a_rule_must_be_there_and_work() {
-        let rules = [rule("recording", "a", "ok", ""), rule("recording", "b", "err", ""), rule("alerting", "c", "ok", "")];
+        let rules =
+            [rule("recording", "a", "ok", ""), rule("recording", "b", "err", ""), rule("alerting", "c", "ok", "")];
         assert!(healthy(&rules, "recording", "a").is_ok());
         let text = |kind, name| healthy(&rules, kind, name).expect_err("it is not well").to_string();
         assert_eq!(text("recording", "b"), "recording rule b, health err");

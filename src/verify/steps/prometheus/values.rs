@@ -118,7 +118,8 @@ fn within(risen: f64, least: f64, most: f64, text: &str) -> Result<(), Unmet> {
     if (least - CLOSE..=most + CLOSE).contains(&risen) {
         return Ok(());
     }
-    let wanted = if least < most && most.is_finite() { format!("between {least} and {most}") } else { least.to_string() };
+    let wanted =
+        if least < most && most.is_finite() { format!("between {least} and {most}") } else { least.to_string() };
     let text = format!("it has risen by {risen}, not {wanted}: {text}");
     // A counter does not come down again, unless its process began anew.
     Err(if risen > most { Unmet::Never(text) } else { Unmet::not_yet(text) })

@@ -65,12 +65,7 @@ pub(super) const STEPS: [Entry; 13] = [
         header,
         "The last answer has this header with exactly this value."
     ),
-    judgement!(
-        "traffic",
-        "the answer has no header {string}",
-        no_header,
-        "The last answer does not have this header."
-    ),
+    judgement!("traffic", "the answer has no header {string}", no_header, "The last answer does not have this header."),
     judgement!(
         "traffic",
         "at least {int} answer(s) has/have the header {string} with value {string}",

@@ -194,7 +194,6 @@ fn judged_shares(
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
-
 /// Passes if every request was answered, in a time that is `good`.
 fn timed(sent: &Sent, good: impl Fn(Duration) -> bool) -> Result<(), Unmet> {
     let answers = sent.answers()?;

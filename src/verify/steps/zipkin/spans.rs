@@ -236,7 +236,9 @@ mod tests {
         let heads = ["service", "kind", "cause", "error"];
         assert!(fits(&heads, &["client.demo", "client", "", "503"]));
         assert!(fits(&heads, &["backend.demo", "server", "client.demo client", ""]));
-        assert!(!fits(&heads, &["backend.demo", "server", "", ""]) && !fits(&heads, &["client.demo", "client", "", ""]));
+        assert!(
+            !fits(&heads, &["backend.demo", "server", "", ""]) && !fits(&heads, &["client.demo", "client", "", ""])
+        );
         assert!(fits(&["service", "kind"], &["backend.demo", "server"]));
         let error = Row::read(&cells(&["service", "kind"]), &cells(&["a", "maker"])).expect_err("no kind").to_string();
         assert_eq!(error, "`maker` is no kind of a span; there are client, server, producer, consumer, local");
