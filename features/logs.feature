@@ -7,13 +7,13 @@ Feature: Logs
   Scenario: Both proxies on the way log a request
     When "client" in namespace "demo" sends 1 request to "http://frontend:8080/logged/${unique}"
     Then every request is answered with status 200
-    And eventually within 10 seconds the proxy of "client" in namespace "demo" logged the request from "client" with:
+    And eventually within 20 seconds the proxy of "client" in namespace "demo" logged the request from "client" with:
       | method           | GET                                               |
       | response code    | 200                                               |
       | response flags   | -                                                 |
       | upstream cluster | outbound\|8080\|\|frontend.demo.svc.cluster.local |
-    And eventually within 10 seconds the proxy of "frontend" in namespace "demo" logged 2 lines of the request from "client"
-    And eventually within 10 seconds the log of container "istio-proxy" of "frontend" in namespace "demo" has 1 line with "/logged/${unique}"
+    And eventually within 20 seconds the proxy of "frontend" in namespace "demo" logged 2 lines of the request from "client"
+    And eventually within 20 seconds the log of container "istio-proxy" of "frontend" in namespace "demo" has 2 lines with "/logged/${unique}"
 
   @requires(plain)
   Scenario: A container that ends at once says why, and is started again
@@ -41,7 +41,7 @@ Feature: Logs
               resources:
                 requests: {cpu: 10m, memory: 16Mi}
       """
-    Then eventually within 20 seconds container "app" of "ends-${unique}" in namespace "plain" has restarted at least 1 time
+    Then eventually within 60 seconds container "app" of "ends-${unique}" in namespace "plain" has restarted at least 1 time
     And the log of container "app" of "ends-${unique}" in namespace "plain" has a line with "LISTEN"
     And the log of container "app" of "ends-${unique}" in namespace "plain" has a line matching '^Error: '
     And the log of container "app" of "ends-${unique}" in namespace "plain" has no line with "panicked"

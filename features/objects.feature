@@ -32,7 +32,7 @@ Feature: Objects
                 requests: {cpu: 10m, memory: 16Mi}
       """
     Then Deployment "ready-${unique}" in namespace "plain" exists
-    And eventually within 20 seconds Deployment "ready-${unique}" in namespace "plain" is ready
+    And eventually within 60 seconds Deployment "ready-${unique}" in namespace "plain" is ready
     And Deployment "ready-${unique}" in namespace "plain" has these fields:
       | spec.replicas                             | 1                         |
       | spec.template.spec.containers[0].image    | istiolab.local/demo:0.1.0 |
@@ -45,10 +45,10 @@ Feature: Objects
     And no container of "ready-${unique}" in namespace "plain" has restarted
     And every pod of "ready-${unique}" in namespace "plain" runs on a node matching '^[a-z0-9-]+$'
     When Deployment "ready-${unique}" in namespace "plain" is scaled to 2 replicas
-    Then eventually within 20 seconds, 2 times in a row, field "status.readyReplicas" of Deployment "ready-${unique}" in namespace "plain" is at least 2
+    Then eventually within 60 seconds, 2 times in a row, field "status.readyReplicas" of Deployment "ready-${unique}" in namespace "plain" is at least 2
     And there are 2 Pods in namespace "plain" with label "app=ready-${unique}"
     And the pods of "ready-${unique}" in namespace "plain" run on 1 node
-    When within 40 seconds the pods of Deployment "ready-${unique}" in namespace "plain" are restarted
+    When within 2 minutes the pods of Deployment "ready-${unique}" in namespace "plain" are restarted
     Then there are at least 2 pods in namespace "plain" with label "app=ready-${unique}"
     When Deployment "ready-${unique}" in namespace "plain" is deleted
     Then Deployment "ready-${unique}" in namespace "plain" does not exist

@@ -1,6 +1,6 @@
 @shell @requires(cat) @requires(env)
 Feature: Programs
-  Scenarios may run those programs of this machine that the lab file names, with the lab's kubeconfig.
+  Those programs of this machine that the lab file names may be run, with the way to the lab's cluster.
 
   Scenario: Output, error output and exit code are kept apart
     When program "cat" is run with "/no/such/file"

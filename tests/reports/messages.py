@@ -6,14 +6,14 @@ import sys
 
 tools, file = sys.argv[1:]
 sys.path.insert(0, f"{tools}/python")
-from cucumber_messages import Envelope  # noqa: E402
+from cucumber_messages import Envelope, message_converter  # noqa: E402
 
 errors = []
 lines = [json.loads(line) for line in open(file, encoding="utf-8")]
 for number, line in enumerate(lines, 1):
     try:
         # What the types don't know is gone after the way through them.
-        again = Envelope.from_dict(line).to_dict()
+        again = message_converter.to_dict(message_converter.from_dict(line, Envelope))
     except (TypeError, ValueError) as error:
         errors.append(f"{number}: {error}: {json.dumps(line)[:200]}")
         continue

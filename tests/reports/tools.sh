@@ -10,7 +10,7 @@ folder=$(cd "$1" && pwd)
 stamp=$(sha256sum < "$here/tools.sh")
 if [[ $(cat "$folder/stamp" 2> /dev/null) != "$stamp" ]]; then
   rm -rf "${folder:?}"/*
-  python3 -m pip install --quiet --target "$folder/python" xmlschema==4.3.2 cucumber-messages==34.2.0
+  python3 -m pip install --quiet --root-user-action ignore --target "$folder/python" xmlschema==4.3.2 cucumber-messages==34.2.0
   python3 -m pip download --quiet --no-deps --no-binary pytest --dest "$folder" pytest==9.2.0
   tar --extract --gzip --file "$folder"/pytest-*.tar.gz --directory "$folder" --strip-components 3 --wildcards '*/junit-10.xsd'
   npm install --silent --no-audit --no-fund --prefix "$folder" @cucumber/html-formatter@24.2.0 @cucumber/messages@34.2.0
