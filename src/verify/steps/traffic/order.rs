@@ -12,7 +12,7 @@ use crate::verify::unmet::Unmet;
 use crate::verify::world::{SYSTEM, Scene, request_id};
 
 /// How long a batch of requests may take.
-const LIMIT: Duration = Duration::from_mins(1);
+pub(super) const LIMIT: Duration = Duration::from_mins(1);
 /// How the ingress gateway is called where senders are named.
 pub(super) const GATEWAY: &str = "the ingress gateway";
 /// The header by which a request's trace and log lines are found.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
+use super::order::LIMIT;
 use super::{CONTROL, judge, judgement, step};
 use crate::observe::proxy::query;
 use crate::verify::arguments::Arguments;
@@ -81,7 +82,7 @@ async fn grpc(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
     let count: u32 = arguments.number(2)?;
     let id = request_id();
     let order = json!({"url": url, "count": count, "message": arguments.text(4), "headers": {"x-request-id": id}});
-    let report = scene.service(namespace, from, CONTROL).post("/grpc", &order).await?.ok()?.json()?;
+    let report = scene.service(namespace, from, CONTROL).limit(LIMIT).post("/grpc", &order).await?.ok()?.json()?;
     scene.sent.push(Sent { from: from.to_owned(), to: format!("gRPC {url}"), request_id: id, report });
     Ok(())
 }
@@ -109,7 +110,7 @@ async fn tcp(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
 async fn talk(scene: &mut Scene, arguments: &Arguments, count: u32) -> Result<(), Unmet> {
     let (from, namespace, to) = (arguments.text(0), arguments.text(1), arguments.text(3));
     let order = json!({"to": to, "line": arguments.text(2), "count": count});
-    let report = scene.service(namespace, from, CONTROL).post("/tcp", &order).await?.ok()?.json()?;
+    let report = scene.service(namespace, from, CONTROL).limit(LIMIT).post("/tcp", &order).await?.ok()?.json()?;
     scene.sent.push(Sent { from: from.to_owned(), to: format!("TCP {to}"), request_id: String::new(), report });
     Ok(())
 }
