@@ -91,8 +91,9 @@ fn containers(pod: &Pod) -> Vec<String> {
 async fn warnings(scene: &Scene, namespace: &str) {
     let requests: Api<Event> = Api::namespaced(scene.shared.api.client().clone(), namespace);
     let Ok(list) = requests.list(&ListParams::default().fields("type=Warning")).await else { return };
-    let told = told(&list.items, &scene.unique);
-    told.iter().for_each(|line| scene.trail.object(line));
+    for line in told(&list.items, &scene.unique) {
+        scene.trail.object(&line);
+    }
 }
 
 /// Warnings about objects with the scenario's name, each text once, the newest last.

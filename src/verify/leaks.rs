@@ -1,5 +1,5 @@
 //! What a scenario left in the cluster besides the objects that it was known to make: such as a claim
-//! that a StatefulSet made, or what a program of the scenario created.
+//! that a `StatefulSet` made, or what a program of the scenario created.
 //!
 //! All of it has the scenario's own name, which nothing else has: in its name, or in the label that
 //! [`leftovers`](super::leftovers) gives and controllers hand on.

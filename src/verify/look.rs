@@ -58,7 +58,7 @@ impl Look {
                 }
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

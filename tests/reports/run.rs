@@ -168,7 +168,7 @@ fn step(keyword: &str, text: &str, line: usize, status: Status) -> Step {
 }
 
 fn evidence<const N: usize>(all: [record::What; N]) -> Vec<Evidence> {
-    let one = |(index, what)| Evidence { at: Duration::from_millis(250 * index), times: 7, what };
+    let one = |(index, what): (u64, _)| Evidence { at: Duration::from_millis(250 * index), times: 7, what };
     (0..).zip(all).map(one).collect()
 }
 

@@ -64,8 +64,8 @@ fn tries(scene: &mut Scene, arguments: &Arguments) -> Result<(), Unmet> {
 
 /// Passes when it is called for the so-manieth time, whatever scenario it belongs to.
 fn late(arguments: &Arguments) -> Result<(), Unmet> {
-    let mut tries = TRIES.lock().expect("no poisoned lock");
-    let tried = tries.entry(arguments.text(1).to_owned()).or_default();
+    let mut counted = TRIES.lock().expect("no poisoned lock");
+    let tried = counted.entry(arguments.text(1).to_owned()).or_default();
     *tried += 1;
     if *tried < arguments.number(0)? { Err(Unmet::not_yet(format!("this is try {tried}"))) } else { Ok(()) }
 }

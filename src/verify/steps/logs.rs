@@ -96,7 +96,7 @@ async fn lines(scene: &mut Scene, deployment: &str, namespace: &str, container: 
     let mut lines = Vec::new();
     for pod in pods.into_iter().filter_map(|pod| pod.metadata.name) {
         let request = format!("logs {namespace}/{pod} {container}");
-        let (at, begin) = (SystemTime::now(), Instant::now());
+        let (at, asked) = (SystemTime::now(), Instant::now());
         let text = api.logs(&pod, &parameters).await.map_err(Unmet::kube(request.clone()))?;
         if text.len() >= usize::try_from(LARGEST).unwrap_or(usize::MAX) {
             let message =
@@ -105,7 +105,7 @@ async fn lines(scene: &mut Scene, deployment: &str, namespace: &str, container: 
         }
         let new = text.lines().filter_map(|line| newer(line, began)).map(|text| Line { pod: pod.clone(), text });
         let new: Vec<Line> = new.collect();
-        let (sent, answer, elapsed) = (None, listed(&new), begin.elapsed());
+        let (sent, answer, elapsed) = (None, listed(&new), asked.elapsed());
         scene.trail.exchange(Exchange { at, request, sent, status: Some(200), answer, elapsed });
         lines.extend(new);
     }
