@@ -128,8 +128,8 @@ async fn controllers(api: istiolab::objects::Api, prefix: &'static str, owned: b
                 let mut secret = Secret::default();
                 secret.metadata.name = Some(name.clone());
                 if owned {
-                    let owner = kube::Resource::owner_ref(&map, &());
-                    secret.metadata.owner_references = Some(owner.into_iter().collect());
+                    let reference = kube::Resource::owner_ref(&map, &());
+                    secret.metadata.owner_references = Some(reference.into_iter().collect());
                 }
                 secrets.create(&PostParams::default(), &secret).await.expect("made");
                 made = Some(name);

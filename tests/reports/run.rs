@@ -24,7 +24,9 @@ pub(crate) async fn written() -> &'static Utf8Path {
         let lab = lab.expect("the quick start is a lab");
         write(&folder, "whole", Some(lab.clone()), |progress| {
             bring_up(progress);
-            scenarios().into_iter().for_each(|scenario| progress.emit(What::Scenario(Box::new(scenario))));
+            for scenario in scenarios() {
+                progress.emit(What::Scenario(Box::new(scenario)));
+            }
             progress.emit(What::Mesh(Box::new(mesh())));
             progress.emit(What::Ended { code: 79, error: Some("error: 2 scenarios of 6 failed".to_owned()) });
         })
@@ -33,7 +35,9 @@ pub(crate) async fn written() -> &'static Utf8Path {
             bring_up(progress);
             let step = progress.for_step("scenarios");
             step.emit(What::StepStarted { phase: "scenarios".to_owned(), title: "running the scenarios".to_owned() });
-            scenarios().into_iter().take(2).for_each(|scenario| step.emit(What::Scenario(Box::new(scenario))));
+            for scenario in scenarios().into_iter().take(2) {
+                step.emit(What::Scenario(Box::new(scenario)));
+            }
         })
         .await;
         write(&folder, "empty", None, |progress| progress.emit(What::Ended { code: 0, error: None })).await;
