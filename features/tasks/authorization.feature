@@ -4,7 +4,7 @@ Feature: Authorization
   method and the path.
 
   Scenario: What is allowed to some is forbidden to all others
-    Then eventually within 10 seconds "caged" in namespace "tasks" gets status 200 from "http://vault:8080/open"
+    Then eventually within 30 seconds "caged" in namespace "tasks" gets status 200 from "http://vault:8080/open"
     Given these objects in namespace "tasks":
       """
       apiVersion: security.istio.io/v1
@@ -17,7 +17,7 @@ Feature: Authorization
         - from: [{source: {principals: [cluster.local/ns/tasks/sa/client]}}]
           to: [{operation: {methods: [GET], paths: ["/open*"]}}]
       """
-    Then eventually within 15 seconds "caged" in namespace "tasks" gets status 403 from "http://vault:8080/open"
+    Then eventually within 30 seconds "caged" in namespace "tasks" gets status 403 from "http://vault:8080/open"
     And the text of the answer contains "RBAC: access denied"
     When "client" in namespace "tasks" sends 3 requests to "http://vault:8080/open/door"
     Then every request is answered with status 200
@@ -50,10 +50,10 @@ Feature: Authorization
         - from: [{source: {principals: [cluster.local/ns/tasks/sa/caged]}}]
           to: [{operation: {paths: ["/${unique}/*"]}}]
       """
-    Then eventually within 15 seconds "caged" in namespace "tasks" gets status 403 from "http://${unique}:8080/${unique}/secret"
+    Then eventually within 30 seconds "caged" in namespace "tasks" gets status 403 from "http://${unique}:8080/${unique}/secret"
     When "client" in namespace "tasks" sends 3 requests to "http://${unique}:8080/${unique}/secret"
     Then every request is answered with status 200
     When "caged" in namespace "tasks" sends 3 requests to "http://${unique}:8080/"
     Then every request is answered with status 200
-    And eventually within 15 seconds the query 'istio_requests_total{reporter="destination",destination_service_name="${unique}",source_principal="spiffe://cluster.local/ns/tasks/sa/caged",response_code="403"}' gives at least 1
+    And eventually within 30 seconds the query 'istio_requests_total{reporter="destination",destination_service_name="${unique}",source_principal="spiffe://cluster.local/ns/tasks/sa/caged",response_code="403"}' gives at least 1
     And the query 'istio_requests_total{reporter="destination",destination_service_name="${unique}",source_principal="spiffe://cluster.local/ns/tasks/sa/client",response_code="403"}' gives nothing

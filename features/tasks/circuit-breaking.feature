@@ -24,7 +24,7 @@ Feature: Circuit breaking
           route:
           - destination: {host: ${unique}}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "no limit" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "no limit" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 20 requests to "http://${unique}:8080/slow?ms=200", 10 at a time
     Then every request is answered with status 200
     Given these objects in namespace "tasks":
@@ -49,14 +49,14 @@ Feature: Circuit breaking
           route:
           - destination: {host: ${unique}}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "one at a time" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "one at a time" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 20 requests to "http://${unique}:8080/slow?ms=200", 10 at a time
     Then at least 5 requests are answered with status 503
     And at least 1 request is answered with status 200
-    And eventually within 10 seconds the proxy of "client" in namespace "tasks" logged the request from "client" with:
+    And eventually within 30 seconds the proxy of "client" in namespace "tasks" logged the request from "client" with:
       | response code  | 503 |
       | response flags | UO  |
-    And eventually within 15 seconds the query 'istio_requests_total{reporter="source",destination_service_name="${unique}",response_flags="UO"}' gives at least 5
+    And eventually within 30 seconds the query 'istio_requests_total{reporter="source",destination_service_name="${unique}",response_flags="UO"}' gives at least 5
 
   Scenario: Who fails again and again is left alone for a while
     Given these objects in namespace "tasks":
@@ -87,7 +87,7 @@ Feature: Circuit breaking
           route:
           - destination: {host: ${unique}}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "watched" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "watched" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 3 requests to "http://${unique}:8080/fail?code=500"
     Then every request is answered with status 500
     When "client" in namespace "tasks" sends 3 requests to "http://${unique}:8080/"

@@ -27,7 +27,7 @@ Feature: Injected faults
           route:
           - destination: {host: ${unique}}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "everybody" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "everybody" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 5 requests to "http://${unique}:8080/"
     Then every request is answered with status 200
     And every request took at most 1900 ms
@@ -35,7 +35,7 @@ Feature: Injected faults
       | end-user | jason |
     Then every request is answered with status 200
     And every request took at least 2 seconds
-    And eventually within 10 seconds the proxy of "client" in namespace "tasks" logged the request from "client" with:
+    And eventually within 30 seconds the proxy of "client" in namespace "tasks" logged the request from "client" with:
       | response code  | 200 |
       | response flags | DI  |
 
@@ -69,12 +69,12 @@ Feature: Injected faults
           route:
           - destination: {host: ${unique}}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "everybody" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "everybody" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 5 requests to "http://${unique}:8080/" with headers:
       | end-user | jason |
     Then every request is answered with status 555
     And the text of the answer contains "fault filter abort"
-    And eventually within 10 seconds the proxy of "client" in namespace "tasks" logged the request from "client" with:
+    And eventually within 30 seconds the proxy of "client" in namespace "tasks" logged the request from "client" with:
       | response code  | 555 |
       | response flags | FI  |
     # Of 100 throws of a coin, fewer than 30 or more than 70 are heads once in 30,000 times.

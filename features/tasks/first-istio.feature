@@ -57,20 +57,20 @@ Feature: First steps with Istio
     And eventually within 20 seconds every pod of "first-istio" in namespace "first-${unique}" has 2 containers
     And every pod of "first-istio" in namespace "first-${unique}" has a container named "istio-proxy"
     And eventually within 30 seconds every pod of "first-istio" in namespace "first-${unique}" is ready
-    And eventually within 15 seconds "client" in namespace "tasks" gets status 200 from "http://first-istio.first-${unique}/dockerfile"
+    And eventually within 30 seconds "client" in namespace "tasks" gets status 200 from "http://first-istio.first-${unique}/dockerfile"
     And field "path" of the answer is "/dockerfile"
     And the server saw the caller "spiffe://cluster.local/ns/tasks/sa/client"
 
   @requires(ingress) @requires(prometheus)
   Scenario: Prometheus has a name at the ingress gateway
-    Then eventually within 15 seconds the ingress gateway answers "http://prometheus.istiolab.local/-/ready" with status 200
+    Then eventually within 30 seconds the ingress gateway answers "http://prometheus.istiolab.local/-/ready" with status 200
     When 1 request is sent through the ingress gateway to "http://prometheus.istiolab.local/api/v1/query?query=vector(7)"
     Then every request is answered with status 200
     And field "data.result.0.value.1" of the answer is "7"
 
   @requires(ingress) @requires(grafana)
   Scenario: Grafana has a name at the ingress gateway
-    Then eventually within 15 seconds the ingress gateway answers "http://grafana.istiolab.local/api/health" with status 200
+    Then eventually within 30 seconds the ingress gateway answers "http://grafana.istiolab.local/api/health" with status 200
     When 1 request is sent through the ingress gateway to "http://grafana.istiolab.local/api/health"
     Then every request is answered with status 200
     And field "database" of the answer is "ok"

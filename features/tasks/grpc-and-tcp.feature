@@ -40,7 +40,7 @@ Feature: gRPC and plain TCP
           - {destination: {host: ${unique}, subset: v1}, weight: 50}
           - {destination: {host: ${unique}, subset: v2}, weight: 50}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-share" "half" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-share" "half" from "http://${unique}:8080/"
     When "client" in namespace "tasks" makes 60 gRPC calls to "http://${unique}:9090" with message "hello"
     Then every gRPC call ends with "OK"
     And every request is answered with field "text" "hello"
@@ -66,7 +66,7 @@ Feature: gRPC and plain TCP
           route:
           - destination: {host: ${unique}, subset: v1}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "other ports" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "other ports" from "http://${unique}:8080/"
     When "client" in namespace "tasks" makes 5 gRPC calls to "http://${unique}:9090" with message "hello"
     Then every gRPC call ends with "RESOURCE_EXHAUSTED"
     When "client" in namespace "tasks" sends 3 requests to "http://${unique}:8080/"
@@ -89,7 +89,7 @@ Feature: gRPC and plain TCP
           route:
           - destination: {host: ${unique}, subset: v2}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "old" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "old" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends "hello" over TCP to "${unique}:9000" 10 times
     Then every TCP connection is answered
     And the text of the answer contains "echo v2 hello"

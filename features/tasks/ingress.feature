@@ -66,9 +66,9 @@ Feature: Ways into the mesh
         - route:
           - destination: {host: ${unique}, subset: v3}
       """
-    Then eventually within 15 seconds the ingress gateway answers "http://one.${unique}.istiolab.local/" with status 200
-    And eventually within 15 seconds the ingress gateway answers "http://two.${unique}.istiolab.local/" with status 200
-    And eventually within 15 seconds the ingress gateway answers "http://a.many.${unique}.istiolab.local/" with status 200
+    Then eventually within 30 seconds the ingress gateway answers "http://one.${unique}.istiolab.local/" with status 200
+    And eventually within 30 seconds the ingress gateway answers "http://two.${unique}.istiolab.local/" with status 200
+    And eventually within 30 seconds the ingress gateway answers "http://a.many.${unique}.istiolab.local/" with status 200
     When 3 requests are sent through the ingress gateway to "http://one.${unique}.istiolab.local/"
     Then every request is answered with field "version" "v1"
     When 3 requests are sent through the ingress gateway to "http://one.${unique}.istiolab.local/api/list?page=2"

@@ -35,8 +35,8 @@ Feature: Locality
           route:
           - destination: {host: ${unique}}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "near" from "http://${unique}:8080/"
-    And eventually within 15 seconds, 10 times in a row, "client" in namespace "tasks" gets an answer with field "version" "v1" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "near" from "http://${unique}:8080/"
+    And eventually within 30 seconds, 10 times in a row, "client" in namespace "tasks" gets an answer with field "version" "v1" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 3 requests to "http://${unique}:8080/fail?code=500"
     Then every request is answered with status 500
     When "client" in namespace "tasks" sends 20 requests to "http://${unique}:8080/"

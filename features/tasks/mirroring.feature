@@ -37,14 +37,14 @@ Feature: Mirroring
           route:
           - destination: {host: ${unique}, subset: v1}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "no mirror" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "no mirror" from "http://${unique}:8080/"
 
   Scenario: The mirror gets every request, and the caller only the first version's answers
     When "client" in namespace "tasks" sends 6 requests to "http://${unique}:8080/${unique}" with headers:
       | end-user | jason |
     Then every request is answered with field "version" "v1"
-    And eventually within 10 seconds "echo-v3" in namespace "tasks" has received 6 requests to "/${unique}"
-    And eventually within 10 seconds the proxy of "echo-v3" in namespace "tasks" logged 6 lines of the request from "client"
+    And eventually within 30 seconds "echo-v3" in namespace "tasks" has received 6 requests to "/${unique}"
+    And eventually within 30 seconds the proxy of "echo-v3" in namespace "tasks" logged 6 lines of the request from "client"
 
   Scenario: Who does not ask for it is not mirrored
     When "client" in namespace "tasks" sends 6 requests to "http://${unique}:8080/${unique}"
@@ -52,7 +52,7 @@ Feature: Mirroring
     # A copy that comes late comes after this one.
     When "client" in namespace "tasks" sends 1 request to "http://${unique}:8080/last/${unique}" with headers:
       | end-user | jason |
-    Then eventually within 10 seconds "echo-v3" in namespace "tasks" has received 1 request to "/last/${unique}"
+    Then eventually within 30 seconds "echo-v3" in namespace "tasks" has received 1 request to "/last/${unique}"
     And "echo-v3" in namespace "tasks" has received 0 requests to "/${unique}"
 
   @telemetry @requires(prometheus)
@@ -60,5 +60,5 @@ Feature: Mirroring
     When "client" in namespace "tasks" sends 7 requests to "http://${unique}:8080/" with headers:
       | end-user | jason |
     Then every request is answered with field "version" "v1"
-    And eventually within 15 seconds the query 'istio_requests_total{reporter="destination",destination_service_name="${unique}",destination_workload="echo-v3"}' gives 7
+    And eventually within 30 seconds the query 'istio_requests_total{reporter="destination",destination_service_name="${unique}",destination_workload="echo-v3"}' gives 7
     And the query 'istio_requests_total{reporter="destination",destination_service_name="${unique}",destination_workload="echo-v2"}' gives nothing

@@ -40,7 +40,7 @@ Feature: Request routing
           route:
           - destination: {host: ${unique}, subset: v1}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "everybody" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "everybody" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 10 requests to "http://${unique}:8080/" with headers:
       | end-user | jason |
     Then every request is answered with field "version" "v2"
@@ -64,10 +64,10 @@ Feature: Request routing
           route:
           - destination: {host: ${unique}, subset: v2}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "new" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "new" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 1 request to "http://${unique}:8080/traced"
     Then every request is answered with status 200
-    And eventually within 15 seconds the trace of the request from "client" spans "client.tasks, echo.tasks"
+    And eventually within 30 seconds the trace of the request from "client" spans "client.tasks, echo.tasks"
 
   Scenario: A path leads to a version, under another name
     Given these objects in namespace "tasks":
@@ -90,7 +90,7 @@ Feature: Request routing
           route:
           - destination: {host: ${unique}, subset: v1}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "old" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "old" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 5 requests to "http://${unique}:8080/new/page"
     Then every request is answered with field "version" "v2"
     And field "path" of the answer is "/page"

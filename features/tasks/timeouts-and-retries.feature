@@ -23,14 +23,14 @@ Feature: Timeouts and retries
           route:
           - destination: {host: ${unique}}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "patient" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "patient" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 1 request to "http://${unique}:8080/slow?ms=100"
     Then every request is answered with status 200
     When "client" in namespace "tasks" sends 2 requests to "http://${unique}:8080/slow?ms=5000"
     Then every request is answered with status 504
     And every request took at least 700 ms
     And every request took at most 4 seconds
-    And eventually within 10 seconds the proxy of "client" in namespace "tasks" logged the request from "client" with:
+    And eventually within 30 seconds the proxy of "client" in namespace "tasks" logged the request from "client" with:
       | response code  | 504 |
       | response flags | UT  |
 
@@ -60,7 +60,7 @@ Feature: Timeouts and retries
           route:
           - destination: {host: ${unique}}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "once" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "once" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 2 requests to "http://${unique}:8080/fail?code=503&until=3"
     Then every request is answered with status 503
     When "client" in namespace "tasks" sends 2 requests to "http://${unique}:8080/fail?code=503&until=3" with headers:
@@ -90,8 +90,8 @@ Feature: Timeouts and retries
           route:
           - destination: {host: ${unique}}
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "four times" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "four times" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 2 requests to "http://${unique}:8080/fail?code=511"
     Then every request is answered with status 511
-    And eventually within 15 seconds the query 'istio_requests_total{reporter="destination",destination_service_name="${unique}",response_code="511"}' gives 8
+    And eventually within 30 seconds the query 'istio_requests_total{reporter="destination",destination_service_name="${unique}",response_code="511"}' gives 8
     And the query 'istio_requests_total{reporter="source",destination_service_name="${unique}",response_code="511"}' gives 2

@@ -29,10 +29,10 @@ Feature: Tokens of users
         - to: [{operation: {paths: [/${unique}/readers/*]}}]
           when: [{key: "request.auth.claims[group]", notValues: [readers]}]
       """
-    Then eventually within 15 seconds "client" in namespace "tasks" gets status 403 from "http://tickets:8080/${unique}/hall"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets status 403 from "http://tickets:8080/${unique}/hall"
     And the text of the answer contains "RBAC: access denied"
     # A reader.
-    And eventually within 15 seconds "client" in namespace "tasks" gets status 200 from "http://tickets:8080/${unique}/readers/book" with headers:
+    And eventually within 30 seconds "client" in namespace "tasks" gets status 200 from "http://tickets:8080/${unique}/readers/book" with headers:
       | authorization | Bearer eyJhbGciOiJFUzI1NiIsImtpZCI6InRpY2tldHMiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJ0aWNrZXRzLmlzdGlvbGFiLmxvY2FsIiwic3ViIjoiYW5uIiwiZ3JvdXAiOiJyZWFkZXJzIiwiaWF0IjoxNzY3MjI1NjAwLCJleHAiOjQxMDI0NDQ4MDB9.k_aD0teko2IeXCIbDNQq610HlWVFYk-A0pqJYJ0usI6AaeCwUuQ2zGaLke9RwUJFdXh8EhzBbS70MdZtCQdGRA |
     # A guest.
     When "client" in namespace "tasks" sends 3 requests to "http://tickets:8080/${unique}/hall" with headers:
