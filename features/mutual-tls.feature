@@ -31,3 +31,15 @@ Feature: Mutual TLS
     Then every request is answered with status 200
     And field "path" of the answer is "/from-outside/${unique}"
     And the server saw the caller "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account"
+
+  @identity
+  Scenario: A proxy's certificate proves its workload's account
+    Then the proxy of "client" in namespace "demo" has a certificate for "spiffe://cluster.local/ns/demo/sa/client"
+    And the certificate of the proxy of "client" in namespace "demo" is valid for at least 10 minutes
+
+  @plain @requires(plain)
+  Scenario: Without proxies nobody proves anything
+    When "first-istio" in namespace "plain" sends 1 request to "http://first-istio:8080/unproven/${unique}"
+    Then every request is answered with status 200
+    And the server saw no caller
+    And the answer has no field "caller"

@@ -48,3 +48,37 @@ Feature: Metrics in Prometheus
     When "client" in namespace "demo" sends 3 requests to "http://httpbin:8000/status/206"
     Then every request is answered with status 206
     And eventually within 15 seconds the sum of 'istio_requests_total{reporter="destination",source_principal="spiffe://cluster.local/ns/demo/sa/client",connection_security_policy="mutual_tls",response_code="206"}' has risen by 3
+
+  @scraping @requires(mesh) @requires(demo)
+  Scenario: Targets by label, and what they give
+    Then eventually within 20 seconds every target whose label "namespace" is "demo" is up
+    And Prometheus scrapes no target whose label "namespace" is "kube-system"
+    And eventually within 20 seconds the query 'count by (job) (up{job=~"istiod|prometheus"} == 1)' gives these series:
+      | job        | value |
+      | istiod     | 1     |
+      | prometheus | 1     |
+    And the query 'count by (job) (up)' gives, among others, these series:
+      | job             | value |
+      | kubernetes-pods | >= 5  |
+      | prometheus      | *     |
+    And the query 'up{job="prometheus"}' gives 1
+    And the query 'up{job="prometheus"}' gives a value
+    And the query 'count(up)' gives between 2 and 1000
+    And the query 'count(up{job="kubernetes-pods"})' gives at least 5
+    And the query 'time() - process_start_time_seconds{job="prometheus"}' gives at most 10000000
+    And the query 'up{job="nobody"}' gives nothing
+
+  @requires(mesh)
+  Scenario: Rules are evaluated
+    Then eventually within 20 seconds Prometheus has the recording rule "workload:istio_requests:rate1m"
+    And eventually within 20 seconds Prometheus has the alerting rule "ControlPlaneDown"
+    And eventually within 20 seconds the alert "ControlPlaneDown" is inactive
+
+  @telemetry @requires(demo)
+  Scenario: What was not sent is not counted
+    Given the sum of 'istio_requests_total{reporter="destination",destination_workload="httpbin",response_code="226"}' is remembered
+    And the sum of 'istio_requests_total{reporter="destination",destination_workload="httpbin",response_code="208"}' is remembered
+    When "client" in namespace "demo" sends 3 requests to "http://httpbin:8000/status/208"
+    Then every request is answered with status 208
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="destination",destination_workload="httpbin",response_code="208"}' has risen by between 3 and 3
+    And the sum of 'istio_requests_total{reporter="destination",destination_workload="httpbin",response_code="226"}' has not changed

@@ -95,9 +95,10 @@ The vocabulary of the scenarios, by subject; `istiolab steps --as markdown` writ
 
 A step may stand after any keyword. Words in parentheses may be left out, `a/b` is one or the other. `{string}` is a
 text in single or double quotes, `{promql}` such a text that Prometheus evaluates, `{regex}` one that is a regular
-expression, `{int}` and `{float}` are numbers, `{duration}` is written `2 seconds` or `500 ms`. `{object}` names an
-object, `Deployment \"x\" in namespace \"y\"` or `ClusterRole \"x\"`, and `{kind}` a kind alone, as kubectl takes it.
-`${unique}` in any text is a name that no other scenario has.
+expression, `{word}` is a word without quotes, `{int}` and `{float}` are numbers, `{duration}` is written `2 seconds` or
+`500 ms`. `{object}` names an object, `Deployment \"x\" in namespace \"y\"` or `ClusterRole \"x\"`, and `{kind}` a kind
+alone, as kubectl takes it. `${unique}` in any text is a name that no other scenario has, and `${NAME}` what an earlier
+step remembered under this name.
 
 Every check can be given time: `eventually …` (30 seconds), `eventually within 10 seconds …`,
 `consistently for 3 seconds …`, `3 times in a row …`, `eventually within 10 seconds, 3 times in a row …`. What does

@@ -51,6 +51,8 @@ pub struct DataSource {
     pub url: String,
     /// Whether it can't be changed in the page: it was provisioned. `None` if not told.
     pub read_only: Option<bool>,
+    /// Whether panels that name no data source use it.
+    pub is_default: bool,
 }
 
 /// A dashboard or folder that a search found.
@@ -63,6 +65,9 @@ pub struct Found {
     /// `dash-db` or `dash-folder`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The folder that it is in; empty for the one at the root.
+    #[serde(default, rename = "folderTitle")]
+    pub folder: String,
 }
 
 /// A dashboard.
@@ -81,6 +86,8 @@ pub struct Dashboard {
 pub struct Panel {
     /// Its title.
     pub title: String,
+    /// Uid or name of its data source; `None` for the default one.
+    pub source: Option<String>,
     /// Its queries.
     pub targets: Vec<Target>,
 }
@@ -118,19 +125,25 @@ impl Grafana {
         self.service.get("/api/health").await?.ok()?.json()
     }
 
+    /// Every data source.
+    ///
+    /// # Errors
+    /// As [`Grafana::health`].
+    pub async fn data_sources(&self) -> Result<Vec<DataSource>, Error> {
+        let answer = self.service.get("/api/datasources").await?;
+        if answer.status == 403 {
+            // An anonymous viewer may not list them, but gets them with the page's settings.
+            return from_settings(&self.service.get("/api/frontend/settings").await?.ok()?);
+        }
+        answer.ok()?.json()
+    }
+
     /// The data source of this name; `None` if there is none.
     ///
     /// # Errors
     /// As [`Grafana::health`].
     pub async fn data_source(&self, name: &str) -> Result<Option<DataSource>, Error> {
-        let answer = self.service.get("/api/datasources").await?;
-        let sources = if answer.status == 403 {
-            // An anonymous viewer may not list them, but gets them with the page's settings.
-            from_settings(&self.service.get("/api/frontend/settings").await?.ok()?)?
-        } else {
-            answer.ok()?.json::<Vec<DataSource>>()?
-        };
-        Ok(sources.into_iter().find(|source| source.name == name))
+        Ok(self.data_sources().await?.into_iter().find(|source| source.name == name))
     }
 
     /// Dashboards and folders with `words` in their title.
@@ -139,6 +152,14 @@ impl Grafana {
     /// As [`Grafana::health`].
     pub async fn search(&self, words: &str) -> Result<Vec<Found>, Error> {
         self.service.get(&format!("/api/search?{}", query(&[("query", words)]))).await?.ok()?.json()
+    }
+
+    /// Every dashboard.
+    ///
+    /// # Errors
+    /// As [`Grafana::health`].
+    pub async fn dashboards(&self) -> Result<Vec<Found>, Error> {
+        self.service.get("/api/search?type=dash-db&limit=5000").await?.ok()?.json()
     }
 
     /// The dashboard with exactly this title; `None` if there is none.
@@ -185,11 +206,18 @@ impl Grafana {
 
 fn from_settings(answer: &Answer) -> Result<Vec<DataSource>, Error> {
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
     struct Settings {
         datasources: BTreeMap<String, DataSource>,
+        #[serde(default)]
+        default_datasource: String,
     }
     let settings: Settings = answer.json()?;
-    let named = |(name, source): (String, DataSource)| DataSource { name, read_only: None, ..source };
+    let default = settings.default_datasource;
+    let named = |(name, source): (String, DataSource)| {
+        let is_default = source.is_default || name == default;
+        DataSource { name, read_only: None, is_default, ..source }
+    };
     Ok(settings.datasources.into_iter().map(named).collect())
 }
 
@@ -209,8 +237,11 @@ fn collect_panels(list: &Value, into: &mut Vec<Panel>) {
     for panel in list.as_array().into_iter().flatten() {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let targets = panel["targets"].as_array().into_iter().flatten();
+        let source = &panel["datasource"];
         into.push(Panel {
             title: text(&panel["title"]),
+            // Until version 8 the name, since then an object.
+            source: source.as_str().or_else(|| source["uid"].as_str()).map(str::to_owned),
             targets: targets
                 .map(|target| Target { reference: text(&target["refId"]), expression: text(&target["expr"]) })
                 .collect(),
@@ -367,19 +398,30 @@ mod tests {
     #[test]
     fn panels_in_rows_are_found() {
         let body = r#"{"meta":{"provisioned":true},"dashboard":{"title":"D","panels":[
-            {"title":"row","type":"row","panels":[{"title":"in","targets":[{"refId":"A","expr":"up"}]}]},
+            {"title":"row","type":"row","panels":[{"title":"in","datasource":{"type":"prometheus","uid":"prometheus"},"targets":[{"refId":"A","expr":"up"}]}]},
             {"title":"out","targets":[{"refId":"A","expr":"rate(a[$__rate_interval])"}]}]}}"#;
         let dashboard = dashboard(&answer(body)).expect("it is an answer of Grafana");
         assert!(dashboard.provisioned);
         let titles: Vec<&str> = dashboard.panels.iter().map(|panel| panel.title.as_str()).collect();
         assert_eq!(titles, ["row", "in", "out"]);
+        let source = Some("prometheus".to_owned());
+        assert_eq!((&dashboard.panels[1].source, &dashboard.panels[2].source), (&source, &None));
         assert_eq!(without_variables(&dashboard.panels[2].targets[0].expression), "rate(a[1m])");
     }
 
     #[test]
     fn a_viewers_settings_list_data_sources() {
-        let body = r#"{"datasources":{"Prometheus":{"id":1,"uid":"prometheus","type":"prometheus","url":"/api/x"}}}"#;
+        let body = r#"{"defaultDatasource":"Prometheus",
+            "datasources":{"Prometheus":{"id":1,"uid":"prometheus","type":"prometheus","url":"/api/x"}}}"#;
         let sources = from_settings(&answer(body)).expect("they are settings of Grafana");
-        assert_eq!((sources[0].name.as_str(), sources[0].id), ("Prometheus", 1));
+        assert_eq!((sources[0].name.as_str(), sources[0].id, sources[0].is_default), ("Prometheus", 1, true));
+    }
+
+    #[test]
+    fn a_search_tells_the_folder() {
+        let body = r#"[{"uid":"a","title":"A","type":"dash-db","folderTitle":"Mesh"},
+            {"uid":"b","title":"B","type":"dash-db"}]"#;
+        let found: Vec<Found> = answer(body).json().expect("a search's answer");
+        assert_eq!((found[0].folder.as_str(), found[1].folder.as_str()), ("Mesh", ""));
     }
 }

@@ -3,6 +3,7 @@
 //! proxies' access logs read.
 
 mod access_log;
+pub mod envoy;
 pub mod grafana;
 mod graph;
 pub mod istiod;
@@ -18,7 +19,7 @@ use thiserror::Error;
 use crate::error::{Failure, Kind};
 
 pub use access_log::AccessLine;
-pub use proxy::{Answer, Exchange, Proxy, Service};
+pub use proxy::{Answer, Exchange, Inside, Proxy, Service};
 
 /// Why an observation could not be made.
 #[derive(Debug, Error)]

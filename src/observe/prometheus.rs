@@ -1,10 +1,14 @@
 //! Prometheus' HTTP API, version 1: instant queries and targets.
 //! <https://prometheus.io/docs/prometheus/latest/querying/api/>
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use rules::Rule;
 
 use super::proxy::{Proxy, Service, query};
 use super::{Answer, Error};

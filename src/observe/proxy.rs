@@ -2,6 +2,8 @@
 //! `/api/v1/namespaces/NS/services/[SCHEME:]NAME:PORT/proxy/…`: no port is forwarded and no
 //! program started, and what works for `kubectl proxy` works here.
 
+mod inside;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -9,9 +11,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Request};
+use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+pub use inside::Inside;
 
 use super::Error;
 
@@ -104,6 +109,31 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Waits for an exchange, but not longer than `limit`, and shows it to the sink.
+    async fn told(
+        &self,
+        request: &str,
+        sent: Option<String>,
+        limit: Duration,
+        exchange: impl Future<Output = Result<Answer, Error>>,
+    ) -> Result<Answer, Error> {
+        let (at, begin) = (SystemTime::now(), Instant::now());
+        let result = tokio::time::timeout(limit, exchange)
+            .await
+            .unwrap_or_else(|_| Err(Error::Deadline { request: request.to_owned(), limit }));
+        let elapsed = begin.elapsed();
+        if let Some(sink) = &self.sink {
+            let (status, answer) = match &result {
+                Ok(answer) => (Some(answer.status), answer.text().into_owned()),
+                Err(error) => (None, causes(error).join(": ")),
+            };
+            sink(Exchange { at, request: request.to_owned(), sent, status, answer, elapsed });
+        }
+        result.map(|answer| Answer { elapsed, ..answer })
+    }
+}
+
 /// A service to put questions to.
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -156,19 +186,8 @@ impl Service {
         body: Option<String>,
     ) -> Result<Answer, Error> {
         let request = format!("{method} {}{path}", self.label);
-        let (at, begin) = (SystemTime::now(), Instant::now());
-        let result = tokio::time::timeout(self.limit, self.exchange(&request, method, path, headers, body.as_deref()))
-            .await
-            .unwrap_or_else(|_| Err(Error::Deadline { request: request.clone(), limit: self.limit }));
-        let elapsed = begin.elapsed();
-        if let Some(sink) = &self.proxy.sink {
-            let (status, answer) = match &result {
-                Ok(answer) => (Some(answer.status), answer.text().into_owned()),
-                Err(error) => (None, causes(error).join(": ")),
-            };
-            sink(Exchange { at, request: request.clone(), sent: body, status, answer, elapsed });
-        }
-        result.map(|answer| Answer { elapsed, ..answer })
+        let exchange = self.exchange(&request, method, path, headers, body.as_deref());
+        self.proxy.told(&request, body.clone(), self.limit, exchange).await
     }
 
     async fn exchange(
@@ -192,33 +211,9 @@ impl Service {
             .send(built)
             .await
             .map_err(|source| Error::Unreachable { request: request.to_owned(), source: Box::new(source) })?;
-        let status = answer.status().as_u16();
-        let headers = answer
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect();
-        let body = collect(answer.into_body())
-            .await
-            .map_err(|source| Error::BrokenOff { request: request.to_owned(), source })?;
-        Ok(Answer { request: request.to_owned(), status, headers, body, elapsed: Duration::ZERO })
+        let (head, body) = answer.into_parts();
+        Answer::read(request, &head, body).await
     }
-}
-
-/// Reads a body to its end, up to the limit.
-async fn collect(body: Body) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    use futures::TryStreamExt as _;
-    use http_body_util::BodyExt as _;
-
-    let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = stream.try_next().await? {
-        if bytes.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(format!("it is larger than {LARGEST_ANSWER} bytes").into());
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes.into())
 }
 
 /// A service's answer.
@@ -237,6 +232,29 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Reads the body to its end, up to the limit.
+    async fn read<B>(request: &str, head: &http::response::Parts, body: B) -> Result<Self, Error>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let body = Limited::new(body, LARGEST_ANSWER)
+            .collect()
+            .await
+            .map_err(|source| Error::BrokenOff { request: request.to_owned(), source })?
+            .to_bytes();
+        Ok(Self {
+            request: request.to_owned(),
+            status: head.status.as_u16(),
+            headers: head.headers.iter().map(header).collect(),
+            body,
+            elapsed: Duration::ZERO,
+        })
+    }
+
     /// The body as text.
     #[must_use]
     pub fn text(&self) -> std::borrow::Cow<'_, str> {

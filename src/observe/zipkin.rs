@@ -12,6 +12,9 @@ use super::proxy::{Service, query};
 /// The tag in which Envoy keeps a request's `x-request-id`.
 const REQUEST_ID: &str = "guid:x-request-id";
 
+/// The tag in which Envoy keeps a request's URL.
+const URL: &str = "http.url";
+
 /// A Zipkin server.
 #[derive(Clone, Debug)]
 pub struct Zipkin {
@@ -42,6 +45,16 @@ pub struct Span {
     pub local_endpoint: Endpoint,
     /// Details, such as `http.status_code`.
     pub tags: BTreeMap<String, String>,
+}
+
+impl Span {
+    /// Whether the service recorded it, as a span of this kind: `client`, `server`, `producer`,
+    /// `consumer`, or `local` for work inside of the service.
+    #[must_use]
+    pub fn is(&self, service: &str, kind: &str) -> bool {
+        let own = self.kind.as_deref().unwrap_or("LOCAL");
+        self.local_endpoint.service_name == service && own.eq_ignore_ascii_case(kind)
+    }
 }
 
 /// A service as Zipkin names it.
@@ -98,6 +111,15 @@ impl Zipkin {
         Ok(answer.json::<Vec<Vec<Span>>>()?.into_iter().map(Trace::new).collect())
     }
 
+    /// The ids of the traces of requests to this URL, at most 200.
+    ///
+    /// # Errors
+    /// As [`Zipkin::services`].
+    pub async fn traces_of_url(&self, url: &str) -> Result<BTreeSet<String>, Error> {
+        let found = self.traces(&[("annotationQuery", &format!("{URL}={url}"))]).await?;
+        Ok(found.into_iter().filter_map(|trace| Some(trace.spans.into_iter().next()?.trace_id)).collect())
+    }
+
     /// The trace of the request that had this `x-request-id`, a UUID.
     ///
     /// # Errors
@@ -149,9 +171,16 @@ impl Trace {
         self.spans.iter().filter(|span| span.parent_id.is_some() && self.parent(span).is_none()).collect()
     }
 
+    /// The spans that a service recorded, of this kind; see [`Span::is`].
+    #[must_use]
+    pub fn of(&self, service: &str, kind: &str) -> Vec<&Span> {
+        self.spans.iter().filter(|span| span.is(service, kind)).collect()
+    }
+
     /// The span that caused `span`: the client's half if the two share an id, else its parent's
     /// server half where there is one.
-    fn parent(&self, span: &Span) -> Option<&Span> {
+    #[must_use]
+    pub fn parent(&self, span: &Span) -> Option<&Span> {
         if span.shared
             && let Some(half) = self.spans.iter().find(|other| other.id == span.id && !other.shared)
         {
@@ -239,6 +268,15 @@ mod tests {
              frontend.demo client backend:8080/* 200 2.0 ms\n      backend.demo server backend:8080/* 0.1 ms\n"
         );
         assert_eq!(trace.services().into_iter().collect::<Vec<_>>(), ["backend.demo", "client.demo", "frontend.demo"]);
+    }
+
+    #[test]
+    fn spans_are_found_with_their_cause() {
+        let trace = trace(TWO_TIERS);
+        let server = trace.of("backend.demo", "server");
+        assert_eq!((server.len(), trace.of("backend.demo", "client").len()), (1, 0));
+        assert!(trace.parent(server[0]).is_some_and(|cause| cause.is("frontend.demo", "CLIENT")));
+        assert!(Span::default().is("", "local"));
     }
 
     #[test]

@@ -68,12 +68,10 @@ pub(super) fn own_objects(dir: &Utf8Path, name: &str) -> Option<Utf8PathBuf> {
     folders.map(|dir| dir.join("manifests/addons").join(name)).find(|dir| dir.is_dir())
 }
 
-/// Whether a file with one of `endings` is in `dir` or below it.
+/// Whether a file with one of `endings` is in `dir` itself: folders in it are not read.
 fn holds(dir: &Utf8Path, endings: &[&str]) -> bool {
-    dir.read_dir_utf8().into_iter().flatten().flatten().any(|entry| {
-        let path = entry.path();
-        path.extension().is_some_and(|ending| endings.contains(&ending)) || (path.is_dir() && holds(path, endings))
-    })
+    let mut entries = dir.read_dir_utf8().into_iter().flatten().flatten();
+    entries.any(|entry| entry.path().extension().is_some_and(|ending| endings.contains(&ending)))
 }
 
 struct Facts<'a> {

@@ -49,6 +49,15 @@ impl Arguments {
         text.parse().map_err(|_| Unmet::Misused(format!("`{text}` is not a number that can be used here")))
     }
 
+    /// The value at `index` as a time.
+    ///
+    /// # Errors
+    /// [`Unmet::Misused`] if it is too long to be counted.
+    pub fn duration(&self, index: usize) -> Result<Duration, Unmet> {
+        let text = self.text(index);
+        duration(text).ok_or_else(|| Unmet::Misused(format!("`{text}` is not a time that can be used here")))
+    }
+
     /// The value at `index` as a list, separated by commas.
     #[must_use]
     pub fn list(&self, index: usize) -> Vec<&str> {
@@ -61,6 +70,17 @@ impl Arguments {
     /// [`Unmet::Misused`] if the step has none.
     pub fn docstring(&self) -> Result<&str, Unmet> {
         self.docstring.as_deref().ok_or_else(|| Unmet::Misused("the step needs a text between \"\"\"".to_owned()))
+    }
+
+    /// The table's rows.
+    ///
+    /// # Errors
+    /// [`Unmet::Misused`] if there is none.
+    pub fn table(&self) -> Result<&[Vec<String>], Unmet> {
+        if self.table.is_empty() {
+            return Err(Unmet::Misused("the step needs a table".to_owned()));
+        }
+        Ok(&self.table)
     }
 
     /// The table's rows as pairs.

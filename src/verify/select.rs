@@ -123,7 +123,8 @@ mod peg_error {
     pub(super) type Error = <cucumber::gherkin::tagexpr::TagOperation as std::str::FromStr>::Err;
 }
 
-/// The feature files below `paths`, each once, in the order of their names.
+/// The feature files that `paths` name: files, and those of folders, folders in them not, as with
+/// objects. Each once, in the order of their names.
 pub(super) fn files(paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>, Failure> {
     let mut files = BTreeSet::new();
     for path in paths {
@@ -140,9 +141,7 @@ fn collect(path: &Utf8Path, into: &mut BTreeSet<Utf8PathBuf>) -> std::io::Result
     }
     for entry in fs_err::read_dir(path)? {
         let Ok(entry) = Utf8PathBuf::from_path_buf(entry?.path()) else { continue };
-        if entry.is_dir() {
-            collect(&entry, into)?;
-        } else if entry.extension() == Some("feature") {
+        if entry.extension() == Some("feature") && entry.is_file() {
             into.insert(entry);
         }
     }
@@ -243,6 +242,17 @@ mod tests {
             selection.scenarios().map(|(feature, scenario)| place(feature, scenario)).collect();
         assert_eq!(places.len(), 3, "{places:?}");
         assert_eq!(places.first().expect("a place").0, "f.feature");
+    }
+
+    #[test]
+    fn folders_in_a_folder_are_named_by_themselves() {
+        let (_dir, mut options) = options(FEATURE);
+        let inner = options.paths[0].join("inner");
+        fs_err::create_dir(&inner).expect("a folder");
+        fs_err::write(inner.join("g.feature"), "Feature: G\n  Scenario: four\n    Given x\n").expect("a file");
+        assert_eq!(names(&select(&options).expect("it is Gherkin")), ["one", "three 1", "three 2"]);
+        options.paths = vec![inner.clone(), inner.join("g.feature")];
+        assert_eq!(names(&select(&options).expect("it is Gherkin")), ["four"]);
     }
 
     #[test]

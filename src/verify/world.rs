@@ -21,7 +21,7 @@ use crate::objects::{Api, Object, ObjectRef};
 use crate::observe::grafana::Grafana;
 use crate::observe::prometheus::Prometheus;
 use crate::observe::zipkin::Zipkin;
-use crate::observe::{Proxy, Service};
+use crate::observe::{Inside, Proxy, Service};
 
 /// The namespace of the mesh and its add-ons.
 pub(super) const SYSTEM: &str = "istio-system";
@@ -64,6 +64,8 @@ pub struct Scene {
     pub(super) sent: Vec<Sent>,
     /// Values of queries that were remembered.
     pub(super) remembered: BTreeMap<String, f64>,
+    /// Texts that were remembered, which `${name}` stands for in later steps.
+    pub(super) named: BTreeMap<String, String>,
     /// Objects that the scenario brought, as they are now.
     pub(super) brought: Vec<Object>,
     /// Objects that the scenario made and that must be gone at its end.
@@ -92,6 +94,7 @@ impl Scene {
             unique: format!("s{:08x}", random() >> 32),
             sent: Vec::new(),
             remembered: BTreeMap::new(),
+            named: BTreeMap::new(),
             brought: Vec::new(),
             made: Vec::new(),
             changes: Vec::new(),
@@ -107,14 +110,20 @@ impl Scene {
         self.made.is_empty() && self.changes.is_empty()
     }
 
-    /// Replaces `${unique}` by the scenario's own name.
+    /// Replaces `${unique}` by the scenario's own name, and other names by what was remembered.
     pub(super) fn fill(&self, text: &str) -> String {
-        text.replace("${unique}", &self.unique)
+        let text = text.replace("${unique}", &self.unique);
+        self.named.iter().fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
     }
 
     /// A service of the cluster; what it is asked becomes evidence.
     pub(super) fn service(&self, namespace: &str, name: &str, port: u16) -> Service {
         self.proxy.service(namespace, name, port)
+    }
+
+    /// What listens on a pod's loopback address; what it is asked becomes evidence.
+    pub(super) fn inside(&self, namespace: &str, pod: &str, port: u16) -> Inside {
+        self.proxy.inside(namespace, pod, port)
     }
 
     pub(super) fn prometheus(&self) -> Prometheus {

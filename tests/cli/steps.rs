@@ -1,6 +1,8 @@
 //! The vocabulary's page, and the lint of features.
 
-use camino::Utf8Path;
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::sandbox::Sandbox;
 
@@ -30,11 +32,48 @@ fn steps_are_found_by_words() {
     ");
 }
 
+/// What the lint of each of our labs prints, as JSON.
+fn linted() -> Vec<(Utf8PathBuf, serde_json::Value)> {
+    let labs = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let labs = labs.read_dir_utf8().expect("the folder can be read").flatten().map(|entry| entry.path().to_owned());
+    let lint = |lab: Utf8PathBuf| {
+        let arguments = ["lint", "-o", "json", "-f", lab.as_str()];
+        let output = Sandbox::new().command(&arguments).output().expect("istiolab can be started");
+        assert!(output.status.success(), "{lab}: {}", String::from_utf8_lossy(&output.stderr));
+        (lab, serde_json::from_slice(&output.stdout).expect("it is JSON"))
+    };
+    labs.map(lint).collect()
+}
+
 #[test]
 fn our_own_features_have_no_fault() {
-    let lab = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/quickstart.yaml");
-    let output = Sandbox::new().command(&["lint", "-f", lab.as_str()]).output().expect("istiolab can be started");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(linted().len() >= 3, "labs are missing");
+}
+
+#[test]
+fn a_feature_of_ours_uses_every_step() {
+    let unused = |linted: &serde_json::Value| -> BTreeSet<String> {
+        serde_json::from_value(linted["unused"].clone()).expect("a list of patterns")
+    };
+    let all = linted().into_iter().map(|(_, linted)| unused(&linted));
+    let nowhere = all.reduce(|one, other| one.intersection(&other).cloned().collect()).expect("there are labs");
+    assert!(nowhere.is_empty(), "no scenario of any lab uses: {nowhere:#?}");
+}
+
+#[test]
+fn every_feature_file_belongs_to_a_lab() {
+    let root = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
+    let labs = root.join("scenarios").read_dir_utf8().expect("the folder can be read").flatten();
+    let named: Vec<String> = labs.map(|lab| fs_err::read_to_string(lab.path()).expect("it can be read")).collect();
+    let mut folders = vec![root.join("features")];
+    while let Some(folder) = folders.pop() {
+        let relative = folder.strip_prefix(root).expect("it is below");
+        let line = format!("- ../{relative}");
+        let has = named.iter().any(|lab| lab.lines().any(|text| text.trim() == line));
+        assert!(has, "no lab in scenarios/ names the folder {relative} under features.paths");
+        let entries = folder.read_dir_utf8().expect("the folder can be read").flatten();
+        folders.extend(entries.map(|entry| entry.path().to_owned()).filter(|path| path.is_dir()));
+    }
 }
 
 #[test]

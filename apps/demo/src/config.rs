@@ -15,6 +15,10 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Where the control port listens, if anywhere.
     pub(crate) control: Option<SocketAddr>,
+    /// Where the gRPC echo listens, if anywhere.
+    pub(crate) grpc: Option<SocketAddr>,
+    /// Where the TCP echo listens, if anywhere.
+    pub(crate) tcp: Option<SocketAddr>,
     /// The back end's base URL without a slash at its end; `None` makes this a back end.
     pub(crate) backend: Option<String>,
 }
@@ -43,6 +47,8 @@ impl Config {
             version: set("VERSION").unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
             listen: address("LISTEN")?.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 8080))),
             control: address("CONTROL_LISTEN")?,
+            grpc: address("GRPC_LISTEN")?,
+            tcp: address("TCP_LISTEN")?,
         })
     }
 }
@@ -55,7 +61,7 @@ mod tests {
     fn a_back_end_needs_no_settings() {
         let config = Config::read(|_| None).expect("the defaults are valid");
         assert_eq!((config.name.as_str(), config.listen.port()), ("demo", 8080));
-        assert_eq!((config.backend, config.control), (None, None));
+        assert_eq!((config.backend, config.control, config.grpc, config.tcp), (None, None, None, None));
     }
 
     #[test]

@@ -3,15 +3,18 @@
 //! - `/` and every path that is not named here: who it is, who called, which headers arrived, and
 //!   what the back end answered.
 //! - `/version`: name and version.
-//! - `/fail?code=503[&at=backend]`: answers with that status; `at=backend` makes the back end fail
-//!   and passes its status on.
+//! - `/fail?code=503[&at=backend][&until=3]`: answers with that status; `at=backend` makes the back end
+//!   fail and passes its status on; with `until=3` the third try of a proxy succeeds.
+//! - `/slow?ms=500`: answers as `/` does, but only after this time.
 //! - `/healthz`: `ok`, without a call to the back end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -20,10 +23,26 @@ use serde_json::{Map, Value, json};
 
 use crate::client::{self, Client};
 use crate::config::Config;
+use crate::counter::Counter;
 use crate::propagate::{TRACE_HEADERS, trace_headers};
 
 /// The header in which Envoy tells who the caller is, as proven by its certificate.
-const CALLER: &str = "x-forwarded-client-cert";
+pub(crate) const CALLER: &str = "x-forwarded-client-cert";
+/// The headers besides those of traces that answers show.
+const INTERESTING: [&str; 8] = [
+    "end-user",
+    "host",
+    "user-agent",
+    ATTEMPT,
+    "x-envoy-expected-rq-timeout-ms",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-user",
+];
+/// The header in which Envoy tells which try this is, from 1.
+const ATTEMPT: &str = "x-envoy-attempt-count";
+/// The longest delay that can be asked for.
+const LONGEST: Duration = Duration::from_secs(10);
 
 struct Application {
     name: String,
@@ -32,19 +51,25 @@ struct Application {
     client: Client,
 }
 
-/// The application's routes.
-pub(crate) fn router(config: &Config, client: &Client) -> Router {
+/// The application's routes. Every request is counted in `received` by its path.
+pub(crate) fn router(config: &Config, client: &Client, received: Arc<Counter>) -> Router {
     let application = Arc::new(Application {
         name: config.name.clone(),
         version: config.version.clone(),
         backend: config.backend.clone(),
         client: client.clone(),
     });
+    let count = async |State(received): State<Arc<Counter>>, request: Request, next: Next| {
+        received.add(request.uri().path());
+        next.run(request).await
+    };
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/version", get(version))
         .route("/fail", get(fail))
+        .route("/slow", get(slow))
         .fallback(show)
+        .layer(middleware::from_fn_with_state(received, count))
         .with_state(application)
 }
 
@@ -52,7 +77,7 @@ async fn version(State(application): State<Arc<Application>>) -> Json<Value> {
     Json(json!({"name": application.name, "version": application.version}))
 }
 
-async fn show(State(application): State<Arc<Application>>, uri: Uri, headers: HeaderMap) -> Response {
+async fn show(State(application): State<Arc<Application>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let (status, backend) = match application.call(path, &headers).await {
         None => (StatusCode::OK, Value::Null),
@@ -63,6 +88,7 @@ async fn show(State(application): State<Arc<Application>>, uri: Uri, headers: He
     let answer = json!({
         "name": application.name,
         "version": application.version,
+        "method": method.as_str(),
         "path": path,
         "caller": headers.get(CALLER).and_then(|value| value.to_str().ok()),
         "headers": of_interest(&headers),
@@ -72,11 +98,30 @@ async fn show(State(application): State<Arc<Application>>, uri: Uri, headers: He
 }
 
 #[derive(Deserialize)]
+struct Slow {
+    /// Milliseconds, at most 10,000.
+    ms: u64,
+}
+
+async fn slow(
+    application: State<Arc<Application>>,
+    Query(slow): Query<Slow>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    tokio::time::sleep(Duration::from_millis(slow.ms).min(LONGEST)).await;
+    show(application, method, uri, headers).await
+}
+
+#[derive(Deserialize)]
 struct Fail {
     /// The status to answer with, 200 to 599; 503 unless given.
     code: Option<u16>,
     /// `backend`: let the back end fail.
     at: Option<String>,
+    /// The try that succeeds.
+    until: Option<u32>,
 }
 
 async fn fail(State(application): State<Arc<Application>>, Query(fail): Query<Fail>, headers: HeaderMap) -> Response {
@@ -84,6 +129,10 @@ async fn fail(State(application): State<Arc<Application>>, Query(fail): Query<Fa
     let Some(status) = StatusCode::from_u16(code).ok().filter(|status| (200..600).contains(&status.as_u16())) else {
         return (StatusCode::BAD_REQUEST, format!("code={code} is not a status between 200 and 599\n")).into_response();
     };
+    if let Some(attempt) = attempt(&headers).filter(|attempt| fail.until.is_some_and(|until| *attempt >= until)) {
+        let answer = json!({"name": application.name, "version": application.version, "attempt": attempt});
+        return Json(answer).into_response();
+    }
     let failed_at = |at: &str, status: StatusCode| {
         (status, Json(json!({"name": application.name, "failed": at, "code": status.as_u16()}))).into_response()
     };
@@ -111,12 +160,14 @@ impl Application {
     }
 }
 
+/// Which try of a proxy this is, if one tells.
+fn attempt(headers: &HeaderMap) -> Option<u32> {
+    headers.get(ATTEMPT)?.to_str().ok()?.parse().ok()
+}
+
 /// The headers that a student of meshes looks at; never cookies or credentials.
 fn of_interest(headers: &HeaderMap) -> Map<String, Value> {
-    let interesting = |name: &str| {
-        ["host", "user-agent", "x-envoy-attempt-count", "x-forwarded-for", "x-forwarded-proto"].contains(&name)
-            || TRACE_HEADERS.contains(&name)
-    };
+    let interesting = |name: &str| INTERESTING.contains(&name) || TRACE_HEADERS.contains(&name);
     headers
         .iter()
         .filter(|(name, _)| interesting(name.as_str()))
@@ -136,7 +187,7 @@ mod tests {
         let mut config = Config::read(|_| None).expect("the defaults are valid");
         config.name = name.to_owned();
         config.backend = backend;
-        router(&config, &Client::new())
+        router(&config, &Client::new(), Arc::default())
     }
 
     async fn ask(router: Router, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
@@ -189,5 +240,22 @@ mod tests {
     async fn version_and_health() {
         assert_eq!(ask(tier("back", None), "/version", &[]).await.1["name"], "back");
         assert_eq!(ask(tier("back", None), "/healthz", &[]).await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn the_try_that_is_asked_for_succeeds() {
+        for (attempt, status) in [("1", 503), ("2", 503), ("3", 200), ("4", 200)] {
+            let headers = [("x-envoy-attempt-count", attempt)];
+            assert_eq!(ask(tier("back", None), "/fail?until=3", &headers).await.0, status, "{attempt}");
+        }
+        assert_eq!(ask(tier("back", None), "/fail?until=3", &[]).await.0, 503);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_can_be_late() {
+        let begin = tokio::time::Instant::now();
+        let (status, answer) = ask(tier("back", None), "/slow?ms=1500", &[("x-user", "jason")]).await;
+        assert_eq!((status, begin.elapsed().as_millis()), (200, 1500));
+        assert_eq!((&answer["method"], &answer["headers"]["x-user"]), (&json!("GET"), &json!("jason")));
     }
 }

@@ -8,26 +8,34 @@
 //! is set, and belongs in labs only.
 //!
 //! - `POST /send` with a JSON body of [`Order`], or `GET /send?url=…&count=…&method=…`
-//! - answers [`Report`]
+//! - `POST /grpc`, see [`crate::grpc::call`], and `POST /tcp`, see [`crate::tcp`]; all answer
+//!   [`Report`]
+//! - `GET /received?path=…`: how many requests this process got for a path
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::client::{self, Client};
+use crate::counter::Counter;
+use crate::report::{Answer, Report};
+use crate::{grpc, tcp};
 
 /// The most requests of one order.
 const MOST: u32 = 10_000;
-/// How much of an answer's body is kept.
-const KEPT_BODY: usize = 16 * 1024;
+/// The most requests that wait for an answer at once.
+const CROWD: u32 = 64;
 
 /// What to send.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,41 +52,33 @@ struct Order {
     body: Option<String>,
     /// How many requests; 1 unless given.
     count: Option<u32>,
-    /// How many at once; 1 unless given.
+    /// How many at once, at most 64; 1 unless given.
     parallel: Option<u32>,
+    /// How many begin in a second, evenly, while no more than `parallel` (then 64 unless given) wait.
+    per_second: Option<u32>,
     /// How many answers to keep whole, the first ones; 1 unless given.
     keep: Option<usize>,
 }
 
-/// What came back.
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    /// How many requests were sent.
-    sent: u32,
-    /// How many answers had each status.
-    codes: BTreeMap<u16, u32>,
-    /// How many requests got no answer, by error text.
-    errors: BTreeMap<String, u32>,
-    /// From the first request to the last answer.
-    elapsed_ms: u128,
-    /// The first answers.
-    answers: Vec<Answer>,
-}
-
-#[derive(Debug, Serialize)]
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    /// Cut off after 16 KiB.
-    body: String,
-    elapsed_ms: u128,
-}
-
 /// The control port's routes.
-pub(crate) fn router(client: Client) -> Router {
+pub(crate) fn router(client: Client, received: Arc<Counter>) -> Router {
     let ask = async |State(client): State<Client>, Query(order): Query<Order>| run(client, order).await;
-    let post = async |State(client): State<Client>, Json(order): Json<Order>| run(client, order).await;
-    Router::new().route("/send", get(ask).post(post)).route("/healthz", get(async || "ok")).with_state(client)
+    let order = async |State(client): State<Client>, Json(order): Json<Order>| run(client, order).await;
+    let count = async move |Query(asked): Query<Asked>| Json(json!({"received": received.get(&asked.path)}));
+    Router::new()
+        .route("/send", get(ask).post(order))
+        .route("/grpc", post(grpc::call::calls))
+        .route("/tcp", post(tcp::talk))
+        .route("/received", get(count))
+        .route("/healthz", get(async || "ok"))
+        .with_state(client)
+}
+
+/// A question about what arrived.
+#[derive(Deserialize)]
+struct Asked {
+    /// The path, without a query.
+    path: String,
 }
 
 async fn run(client: Client, order: Order) -> Response {
@@ -114,13 +114,23 @@ fn prepare(order: &Order) -> Result<Prepared, String> {
 }
 
 async fn send(client: &Client, prepared: &Prepared, order: &Order) -> Report {
-    let (count, parallel) = (order.count.unwrap_or(1), order.parallel.unwrap_or(1).clamp(1, 64) as usize);
+    let crowd = if order.per_second.is_some() { CROWD } else { 1 };
+    let (count, parallel) = (order.count.unwrap_or(1), order.parallel.unwrap_or(crowd).clamp(1, CROWD) as usize);
     let keep = order.keep.unwrap_or(1);
+    let mut ticks = order.per_second.map(|rate| {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
+        // A pause is not made up for: a rate is a rate.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    });
     let begin = Instant::now();
     let mut report = Report::default();
     let mut running = JoinSet::new();
     while report.sent < count || !running.is_empty() {
         while report.sent < count && running.len() < parallel {
+            if let Some(ticks) = &mut ticks {
+                ticks.tick().await;
+            }
             let (client, prepared) = (client.clone(), prepared.clone());
             running.spawn(async move { exchange(&client, prepared).await });
             report.sent += 1;
@@ -128,37 +138,28 @@ async fn send(client: &Client, prepared: &Prepared, order: &Order) -> Report {
         match running.join_next().await {
             Some(Ok(Ok(answer))) => {
                 *report.codes.entry(answer.status).or_default() += 1;
-                if report.answers.len() < keep {
-                    report.answers.push(answer);
-                }
+                report.keep(answer, keep);
             }
-            Some(Ok(Err(error))) => *report.errors.entry(error).or_default() += 1,
-            Some(Err(panic)) => *report.errors.entry(panic.to_string()).or_default() += 1,
+            Some(Ok(Err(error))) => report.failed(error),
+            Some(Err(panic)) => report.failed(panic.to_string()),
             None => {}
         }
     }
-    report.elapsed_ms = begin.elapsed().as_millis();
-    report
+    report.after(begin.elapsed())
 }
 
 async fn exchange(client: &Client, prepared: Prepared) -> Result<Answer, String> {
     let Prepared { method, url, headers, body } = prepared;
     let begin = Instant::now();
     let answer = client.send(method, url, headers, body).await?;
-    let headers = answer
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .collect();
-    let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(KEPT_BODY)]).into_owned();
-    Ok(Answer { status: answer.status.as_u16(), headers, body, elapsed_ms: begin.elapsed().as_millis() })
+    Ok(Answer::new(answer.status.as_u16(), &answer.headers, &answer.body, begin))
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
-    use serde_json::{Value, json};
+    use serde_json::Value;
     use tower::ServiceExt as _;
 
     use super::*;
@@ -166,7 +167,7 @@ mod tests {
 
     async fn target() -> String {
         let config = Config::read(|_| None).expect("the defaults are valid");
-        let router = crate::pages::router(&config, &Client::new());
+        let router = crate::pages::router(&config, &Client::new(), Arc::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -174,7 +175,7 @@ mod tests {
     }
 
     async fn order(request: Request<Body>) -> (u16, Value) {
-        let answer = router(Client::new()).oneshot(request).await.expect("infallible");
+        let answer = router(Client::new(), Arc::default()).oneshot(request).await.expect("infallible");
         let status = answer.status().as_u16();
         let bytes = to_bytes(answer.into_body(), 1 << 20).await.expect("a body");
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -196,6 +197,34 @@ mod tests {
         assert_eq!(status, 200, "{report}");
         assert_eq!((&report["sent"], &report["codes"]), (&json!(7), &json!({"503": 7})));
         assert_eq!(report["answers"].as_array().expect("a list").len(), 2);
+    }
+
+    #[tokio::test]
+    async fn requests_can_be_spread_over_time() {
+        let target = target().await;
+        let body = json!({"url": format!("{target}/x"), "count": 5, "per_second": 20, "keep": 5});
+        let (_, report) = order(post(&body)).await;
+        assert_eq!((&report["sent"], report["answers"].as_array().map(Vec::len)), (&json!(5), Some(5)));
+        let elapsed = report["elapsed_ms"].as_u64().expect("a number");
+        assert!((200..2000).contains(&elapsed), "{elapsed}");
+    }
+
+    #[tokio::test]
+    async fn what_arrived_is_counted_by_path() {
+        let received = Arc::new(Counter::default());
+        let config = Config::read(|_| None).expect("the defaults are valid");
+        let pages = crate::pages::router(&config, &Client::new(), Arc::clone(&received));
+        for path in ["/a?x=1", "/a?x=2", "/b"] {
+            pages
+                .clone()
+                .oneshot(Request::get(path).body(Body::empty()).expect("a request"))
+                .await
+                .expect("infallible");
+        }
+        let ask = Request::get("/received?path=/a").body(Body::empty()).expect("a request");
+        let answer = router(Client::new(), received).oneshot(ask).await.expect("infallible");
+        let bytes = to_bytes(answer.into_body(), 100).await.expect("a body");
+        assert_eq!(&bytes[..], br#"{"received":2}"#);
     }
 
     #[tokio::test]

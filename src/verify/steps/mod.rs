@@ -9,6 +9,7 @@ mod mtls;
 mod objects;
 mod pods;
 mod prometheus;
+mod proxies;
 mod shell;
 mod traffic;
 mod zipkin;
@@ -49,24 +50,24 @@ use judgement;
 /// # Errors
 /// A pattern that is not a Cucumber expression: a fault of the program.
 pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
-    let subjects: [&[Entry]; 15] = [
+    let before: [&[Entry]; 6] = [
         &objects::state::STEPS,
         &objects::events::STEPS,
         &objects::apply::STEPS,
         &objects::change::STEPS,
         &pods::STEPS,
         &injection::STEPS,
-        &traffic::STEPS,
-        &mtls::STEPS,
-        &prometheus::STEPS,
-        &zipkin::STEPS,
-        &grafana::STEPS,
-        &graph::STEPS,
-        &istiod::STEPS,
-        &logs::STEPS,
-        &shell::STEPS,
     ];
-    Vocabulary::new(subjects.into_iter().flatten().copied())
+    let after: [&[Entry]; 6] =
+        [&mtls::STEPS, &graph::STEPS, &istiod::STEPS, &proxies::STEPS, &logs::STEPS, &shell::STEPS];
+    let subjects = before
+        .into_iter()
+        .chain(traffic::STEPS)
+        .chain(prometheus::STEPS)
+        .chain(grafana::STEPS)
+        .chain(zipkin::STEPS)
+        .chain(after);
+    Vocabulary::new(subjects.flatten().copied())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Traces: found by the id of the request that caused them.
+//! Whole traces: which services they span, how deep, how many there are.
 
 use super::step;
 use crate::observe::zipkin::Trace;
@@ -7,7 +7,7 @@ use crate::verify::unmet::Unmet;
 use crate::verify::vocabulary::Entry;
 use crate::verify::world::Scene;
 
-pub(super) const STEPS: [Entry; 5] = [
+pub(super) const STEPS: [Entry; 6] = [
     step!(
         "Zipkin",
         Check,
@@ -45,7 +45,18 @@ pub(super) const STEPS: [Entry; 5] = [
         "Zipkin has no span of the request that the workload sent last. To be sure that it is not only late, let the \
          scenario wait for the trace of a later request first."
     ),
+    step!(
+        "Zipkin",
+        Check,
+        "between {int} and {int} percent of the requests have a trace",
+        share,
+        "Of the requests that were sent last, each with an id of its own and at most 200 of them, so many have a \
+         trace. They are found by their URL: give it a path with ${unique}."
+    ),
 ];
+
+/// How many traces a search gives at most.
+const MOST: u32 = 200;
 
 async fn services(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
     let known = scene.zipkin().services().await?;
@@ -60,11 +71,14 @@ async fn services(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> 
 
 async fn found(scene: &Scene, from: &str) -> Result<Option<Trace>, Unmet> {
     let id = scene.traffic(Some(from))?.request_id.clone();
+    if id.is_empty() {
+        return Err(Unmet::Misused(format!("the requests from \"{from}\" have no x-request-id in common")));
+    }
     Ok(scene.zipkin().trace_of_request(&id).await?)
 }
 
 /// The trace, kept as evidence.
-async fn trace(scene: &Scene, from: &str) -> Result<Trace, Unmet> {
+pub(super) async fn trace(scene: &Scene, from: &str) -> Result<Trace, Unmet> {
     let Some(trace) = found(scene, from).await? else {
         let sent = scene.traffic(Some(from))?;
         return Err(Unmet::not_yet(format!(
@@ -114,5 +128,46 @@ async fn none(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
         None => Ok(()),
         // A span that is there does not go away.
         Some(trace) => Err(Unmet::Never(format!("there is a trace:\n{}", trace.tree()))),
+    }
+}
+
+async fn share(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+    let (least, most): (u32, u32) = (arguments.number(0)?, arguments.number(1)?);
+    let sent = scene.traffic(None)?;
+    let count = sent.report.sent;
+    if !sent.request_id.is_empty() || count == 0 || count > MOST {
+        return Err(Unmet::Misused(format!(
+            "chance decides by the x-request-id: the {count} requests must each have one of their own, and be 1 to {MOST}"
+        )));
+    }
+    let url = sent.to.split_once(' ').map_or(sent.to.as_str(), |(_, url)| url).to_owned();
+    let traced = scene.zipkin().traces_of_url(&url).await?.len();
+    let percent = f64::from(u32::try_from(traced).unwrap_or(u32::MAX)) * 100.0 / f64::from(count);
+    judged(percent, least, most, &format!("{traced} of {count} requests to {url} have a trace"))
+}
+
+/// Judges a share; traces may come late, but do not go away.
+fn judged(percent: f64, least: u32, most: u32, seen: &str) -> Result<(), Unmet> {
+    let text = format!("{seen}: {percent:.0} percent, not between {least} and {most}");
+    if percent > f64::from(most) {
+        Err(Unmet::Never(text))
+    } else if percent < f64::from(least) {
+        Err(Unmet::not_yet(text))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_traces_are_final_and_too_few_are_not() {
+        assert!(judged(50.0, 40, 60, "").is_ok());
+        let few = judged(10.0, 40, 60, "2 of 20 requests to u have a trace").expect_err("too few");
+        let text = "2 of 20 requests to u have a trace: 10 percent, not between 40 and 60";
+        assert!(!few.is_final() && few.to_string() == text, "{few}");
+        assert!(judged(70.0, 40, 60, "").expect_err("too many").is_final());
     }
 }
