@@ -93,7 +93,13 @@ async fn call(request: Request<()>, message: &str) -> Result<(Answer, u16), Stri
     let bytes: Bytes = collect(&mut body).await?.into();
     let mut headers = head.headers;
     headers.extend(body.trailers().await.map_err(told)?.unwrap_or_default());
-    let body = if bytes.is_empty() { String::new() } else { reply(&bytes)?.to_string() };
+    // A proxy, or a server of something else, may answer with anything.
+    let own = headers.get("content-type").is_some_and(|value| value.as_bytes().starts_with(CONTENT.as_bytes()));
+    let body = if own && !bytes.is_empty() {
+        reply(&bytes)?.to_string()
+    } else {
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
     let status = status(&headers, head.status);
     Ok((Answer::new(head.status.as_u16(), &headers, body.as_bytes(), begin), status))
 }
@@ -152,6 +158,24 @@ mod tests {
     async fn a_server_that_is_away_is_an_error() {
         let report = order("http://127.0.0.1:1".to_owned(), &[]).await;
         assert!(report.grpc.is_empty() && report.errors.values().sum::<u32>() == 3, "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_of_grpc_is_kept_as_it_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(crate::listen::accept(listener, stopped, |stream| async {
+            let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                let response = axum::http::Response::new(());
+                if let Ok(mut stream) = respond.send_response(response, false) {
+                    let _ = stream.send_data(Bytes::from_static(b"<html>"), true);
+                }
+            }
+        }));
+        let report = order(url, &[]).await;
+        assert_eq!((report.grpc.get(&2), report.answers[0].body.as_str()), (Some(&3), "<html>"), "{report:?}");
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) const STEPS: [Entry; 2] = [
     ),
 ];
 
+/// Makes what a value must be of a number.
+type Make = fn(f64) -> Wanted;
+
 /// What a value must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Wanted {
@@ -44,7 +47,7 @@ impl Wanted {
         if text == "*" {
             return Ok(Self::Any);
         }
-        let signs: [(&str, fn(f64) -> Self); 4] =
+        let signs: [(&str, Make); 4] =
             [(">=", Self::AtLeast), ("<=", Self::AtMost), (">", Self::More), ("<", Self::Less)];
         let (sign, make) = signs.into_iter().find(|(sign, _)| text.starts_with(sign)).unwrap_or(("", Self::Is));
         let wrong = |_| Unmet::Misused(format!("`{text}` is not a number, a comparison such as >= 3, or *"));

@@ -1,11 +1,13 @@
 //! Judging the answers of the requests that were sent last: status, fields, headers, text.
 
-use super::{judge, judgement, step};
+use std::future::ready;
+
+use super::{judge, judgement};
 use crate::verify::arguments::Arguments;
 use crate::verify::path::{Path, plain};
 use crate::verify::traffic::Answer;
 use crate::verify::unmet::Unmet;
-use crate::verify::vocabulary::Entry;
+use crate::verify::vocabulary::{Entry, Kind};
 use crate::verify::world::Scene;
 
 pub(super) const STEPS: [Entry; 13] = [
@@ -78,14 +80,14 @@ pub(super) const STEPS: [Entry; 13] = [
         text,
         "The body of the last answer contains this text; it may be anything, also no JSON."
     ),
-    step!(
-        "traffic",
-        Action,
-        "header {string} of the answer is remembered as {string}",
-        remember,
-        "Keeps a header of the last answer, of a cookie only its name and value; ${name} stands for it in the texts, \
-         tables and doc strings of later steps."
-    ),
+    Entry {
+        subject: "traffic",
+        pattern: "header {string} of the answer is remembered as {string}",
+        meaning: "Keeps a header of the last answer, of a cookie only its name and value; ${name} stands for it in the texts, \
+                  tables and doc strings of later steps.",
+        kind: Kind::Action,
+        run: |scene, arguments| Box::pin(ready(remember(scene, &arguments))),
+    },
 ];
 
 fn every_status(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
@@ -208,7 +210,7 @@ fn text(scene: &Scene, arguments: &Arguments) -> Result<(), Unmet> {
     }
 }
 
-async fn remember(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
+fn remember(scene: &mut Scene, arguments: &Arguments) -> Result<(), Unmet> {
     let (header, name) = (arguments.text(0), arguments.text(1));
     let value = header_value(scene.traffic(None)?.first()?, header).map_err(Unmet::Never)?;
     scene.named.insert(name.to_owned(), value);

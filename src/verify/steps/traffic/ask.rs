@@ -88,7 +88,7 @@ fn newest(scene: &mut Scene, sent: Sent, judge: impl Fn(&Sent) -> Result<(), Str
 
 async fn from_workload(scene: &mut Scene, arguments: &Arguments, url: &str) -> Result<Sent, Unmet> {
     let order = Order::new(1, url).with_headers(arguments.pairs().unwrap_or_default());
-    order.from_workload(scene, arguments.text(0), arguments.text(1)).await
+    order.send_as(scene, arguments.text(0), arguments.text(1)).await
 }
 
 async fn through_gateway(scene: &mut Scene, arguments: &Arguments) -> Result<Sent, Unmet> {

@@ -128,7 +128,7 @@ impl Order {
     ///
     /// # Errors
     /// The workload's control port can't be asked, or refuses the order.
-    pub(super) async fn from_workload(&self, scene: &Scene, from: &str, namespace: &str) -> Result<Sent, Unmet> {
+    pub(super) async fn send_as(&self, scene: &Scene, from: &str, namespace: &str) -> Result<Sent, Unmet> {
         let (headers, id) = self.identified();
         let service = scene.service(namespace, from, CONTROL).limit(LIMIT);
         let report: Report = service.post("/send", &self.document(&headers)).await?.ok()?.json()?;

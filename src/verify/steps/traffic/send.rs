@@ -105,7 +105,7 @@ pub(super) const STEPS: [Entry; 13] = [
 ];
 
 async fn from_workload(scene: &mut Scene, arguments: &Arguments, order: Order) -> Result<(), Unmet> {
-    let sent = order.from_workload(scene, arguments.text(0), arguments.text(1)).await?;
+    let sent = order.send_as(scene, arguments.text(0), arguments.text(1)).await?;
     scene.sent.push(sent);
     Ok(())
 }

@@ -92,12 +92,12 @@ async fn tag(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
 }
 
 fn tagged(trace: &Trace, service: &str, kind: &str, tag: &str, wanted: &str) -> Result<(), String> {
-    let seen = |span: &Span| match span.tags.get(tag) {
-        Some(found) => format!("the tag {tag} of {service} is {found:?}, not {wanted:?}"),
-        None => {
-            let tags: Vec<&str> = span.tags.keys().map(String::as_str).collect();
-            format!("the span of {service} has no tag {tag}; it has {}", tags.join(", "))
+    let seen = |span: &Span| {
+        if let Some(found) = span.tags.get(tag) {
+            return format!("the tag {tag} of {service} is {found:?}, not {wanted:?}");
         }
+        let tags: Vec<&str> = span.tags.keys().map(String::as_str).collect();
+        format!("the span of {service} has no tag {tag}; it has {}", tags.join(", "))
     };
     any(trace, service, kind, |span| span.tags.get(tag).is_some_and(|found| found == wanted), seen)
 }
