@@ -3,12 +3,6 @@ Feature: Faults in Bookinfo
   A mesh can make a service slow or broken for one user alone, and so show what an application does then. Bookinfo has a
   fault of its own: the page waits three seconds for reviews, twice; their second version waits ten for ratings.
 
-  Background:
-    When 1 POST request is sent through the ingress gateway to "http://bookinfo.istiolab.local/login?username=${unique}" with headers:
-      | referer | http://bookinfo.istiolab.local/productpage |
-    Then every request is answered with status 302
-    When header "set-cookie" of the answer is remembered as "session"
-
   Scenario: Ratings that are slow take the reviews off the page
     Given these objects in namespace "bookinfo":
       """
@@ -41,7 +35,11 @@ Feature: Faults in Bookinfo
     Then eventually within 15 seconds the configuration of the proxy of "productpage-v1" in namespace "bookinfo" contains "reviews-${unique}"
     And eventually within 15 seconds the configuration of the proxy of "reviews-v2" in namespace "bookinfo" contains "ratings-${unique}"
     And eventually within 15 seconds, 5 times in a row, the ingress gateway answers "http://bookinfo.istiolab.local/api/v1/products/0/reviews" with field "podname" containing "reviews-v2-"
-    When 1 request is sent through the ingress gateway to "http://bookinfo.istiolab.local/productpage" with headers:
+    When 1 POST request is sent through the ingress gateway to "http://bookinfo.istiolab.local/login?username=${unique}" with headers:
+      | referer | http://bookinfo.istiolab.local/productpage |
+    Then every request is answered with status 302
+    When header "set-cookie" of the answer is remembered as "session"
+    And 1 request is sent through the ingress gateway to "http://bookinfo.istiolab.local/productpage" with headers:
       | cookie | ${session} |
     Then every request is answered with status 200
     And every request took at least 6 seconds
