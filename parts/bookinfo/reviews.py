@@ -33,7 +33,7 @@ def unpack(archive, folder):
 
 def application(server):
     """Compiles the service against the interfaces that Liberty has, and packs it."""
-    interfaces = glob.glob("all/wlp/dev/api/spec/*jaxrs.2.0_*.jar") + glob.glob("all/wlp/dev/api/spec/*json.1.0_*.jar")
+    interfaces = glob.glob("all/wlp/dev/api/spec/*jaxrs.2.0_*.jar") + glob.glob("all/wlp/dev/api/spec/*jsonp.1.0_*.jar")
     if len(interfaces) != 2:
         sys.exit(f"Liberty has other interfaces than expected: {interfaces}")
     sources = glob.glob(MAIN + "/java/**/*.java", recursive=True)
