@@ -231,10 +231,9 @@ fn toolchains(facts: &Facts) -> Vec<Check> {
 fn npm(facts: &Facts) -> Check {
     match tool(facts, "npm") {
         Some(version) => good("npm", version),
-        None => check("npm", Status::Warn, "not found; only the part `bookinfo` is built with it").with(remedy::packages(
-            &facts.system,
-            Wanted { what: "install npm", packages: &["npm"], from_trixie: false },
-        )),
+        None => check("npm", Status::Warn, "not found; only the part `bookinfo` is built with it").with(
+            remedy::packages(&facts.system, Wanted { what: "install npm", packages: &["npm"], from_trixie: false }),
+        ),
     }
 }
 
