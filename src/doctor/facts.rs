@@ -97,7 +97,7 @@ pub struct Disk {
 
 /// The programs that are looked for, and how each says its version. Some are not asked: Java's take a
 /// second to say it.
-const TOOLS: [(&str, &[&str]); 14] = [
+const TOOLS: [(&str, &[&str]); 15] = [
     ("docker", &["docker", "--version"]),
     ("dockerd", &["dockerd", "--version"]),
     ("iptables", &["iptables", "--version"]),
@@ -107,6 +107,7 @@ const TOOLS: [(&str, &[&str]); 14] = [
     ("mvn", &[]),
     ("python3", &["python3", "--version"]),
     ("pip", &["python3", "-m", "pip", "--version"]),
+    ("npm", &["npm", "--version"]),
     ("apt-get", &[]),
     ("dpkg-deb", &[]),
     ("cargo", &["cargo", "--version"]),

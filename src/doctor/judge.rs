@@ -220,10 +220,21 @@ fn toolchains(facts: &Facts) -> Vec<Check> {
         need("mvn", 0, "install Maven", &["maven"]),
         need("python3", 3, "install Python with pip", &["python3", "python3-pip"]),
         need("pip", 0, "install Python with pip", &["python3", "python3-pip"]),
+        npm(facts),
         debian_packages(facts),
         need("gcc", 0, "install a C compiler", &["gcc", "libc6-dev"]),
         cargo(facts),
     ]
+}
+
+/// Only Bookinfo is built with it, which most labs do without.
+fn npm(facts: &Facts) -> Check {
+    match tool(facts, "npm") {
+        Some(version) => good("npm", version),
+        None => check("npm", Status::Warn, "not found; only the part `bookinfo` is built with it").with(
+            remedy::packages(&facts.system, Wanted { what: "install npm", packages: &["npm"], from_trixie: false }),
+        ),
+    }
 }
 
 /// Images stand on Debian's packages, which are fetched and unpacked by Debian's own programs.

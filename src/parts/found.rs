@@ -1,10 +1,9 @@
 //! What of the parts is there as their recipes say now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::recipe::Toolchain;
 use super::record::{Built, Record};
 use super::{Error, Recipes, key, share, toolchain};
 use crate::images::layout::{Descriptor, Layout};
@@ -73,13 +72,11 @@ async fn built<'a>(
     cancel: &CancellationToken,
 ) -> Result<BTreeMap<&'a str, Record>, Error> {
     let mut records: BTreeMap<&str, Record> = BTreeMap::new();
-    let parts = recipes.closure(wanted)?;
-    let all: BTreeSet<Toolchain> = parts.iter().flat_map(|part| key::toolchains(part)).collect();
-    let versions = match toolchain::versions(&all, &paths.cache, cancel).await {
-        Err(Error::Tool { .. }) => return Ok(records),
-        versions => versions?,
-    };
-    for part in parts {
+    for part in recipes.closure(wanted)? {
+        let versions = match toolchain::versions(&key::toolchains(part), &paths.cache, cancel).await {
+            Err(Error::Tool { .. }) => continue,
+            versions => versions?,
+        };
         let needs: Option<Vec<Record>> = part.needs.iter().map(|need| records.get(need.as_str()).cloned()).collect();
         let Some(needs) = needs else { continue };
         let key = key::of(part, &recipes.project, &versions, &needs)?;

@@ -168,12 +168,13 @@ pub struct CargoProgram {
 #[serde(deny_unknown_fields)]
 pub struct Shell {
     /// A script for `sh -eu`, run in an empty folder that becomes the input. Other inputs are in
-    /// variables of their names (upper case, `-` as `_`), the part's folder in `PART`.
+    /// variables of their names (upper case, `-` as `_`), the part's folder in `PART`. What it fetches
+    /// it may tell in the file that `MADE_OF` names, a line each, with version and checksum.
     pub run: String,
     /// The inputs that it reads.
     #[serde(default)]
     pub uses: Vec<String>,
-    /// Toolchains whose versions decide whether it must be run again: `go`, `java`.
+    /// Toolchains whose versions decide whether it must be run again: `go`, `java`, `node`.
     #[serde(default)]
     pub toolchains: BTreeSet<Toolchain>,
 }
@@ -186,6 +187,8 @@ pub enum Toolchain {
     Go,
     /// `jlink` and `java`
     Java,
+    /// `npm` and `node`
+    Node,
     /// `rustc`
     Rust,
 }

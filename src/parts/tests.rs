@@ -273,6 +273,15 @@ async fn images_go_into_another_unpacked() {
     );
 }
 
+#[tokio::test]
+async fn a_command_tells_what_it_fetched() {
+    let project = Project::new();
+    project.part("beside", "", "echo 'npm x@1 sha512-ab' >$MADE_OF; echo beside >program");
+    project.build().await.expect("they can be built");
+    let found = found(&project.recipes(), &["beside".to_owned()], false, &project.paths(), &project.cancel).await;
+    assert_eq!(found.expect("it can be read")["beside"].made_of, ["npm x@1 sha512-ab"]);
+}
+
 #[test]
 fn the_projects_own_recipes_are_right() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/parts");

@@ -28,6 +28,7 @@ impl Toolchain {
         match self {
             Self::Go => "go",
             Self::Java => "jlink",
+            Self::Node => "npm",
             Self::Rust => "rustc",
         }
     }
@@ -35,7 +36,7 @@ impl Toolchain {
     fn question(self) -> &'static str {
         match self {
             Self::Go => "version",
-            Self::Java | Self::Rust => "--version",
+            Self::Java | Self::Node | Self::Rust => "--version",
         }
     }
 }

@@ -29,6 +29,7 @@ fn healthy() -> Facts {
             ("mvn", tool("/usr/bin/mvn")),
             ("python3", tool("Python 3.11.7")),
             ("pip", tool("pip 23.2.1")),
+            ("npm", tool("10.8.2")),
             ("apt-get", tool("/usr/bin/apt-get")),
             ("dpkg-deb", tool("/usr/bin/dpkg-deb")),
             ("gcc", tool("gcc 12.2.0")),
@@ -73,6 +74,7 @@ fn a_good_machine_is_good() {
     ok    mvn                   /usr/bin/mvn
     ok    python3               Python 3.11.7
     ok    pip                   pip 23.2.1
+    ok    npm                   10.8.2
     ok    debian packages       apt, dpkg and Debian's keys are there
     ok    gcc                   gcc 12.2.0
     ok    cargo                 cargo 1.95.0

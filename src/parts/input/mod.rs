@@ -82,14 +82,21 @@ impl Workshop<'_> {
 
     async fn shell(&self, name: &str, shell: &Shell, made: &BTreeMap<String, Made>) -> Result<Made, Error> {
         let out = self.folder(name)?;
-        let mut command = Command::new("sh").args(["-eu", "-c", &shell.run]).dir(&out).env("PART", &self.recipe.dir);
+        let sources = self.work.join(format!("{name}.sources"));
+        fs::write(&sources, "").map_err(|source| Error::write(&sources, source))?;
+        let mut command = Command::new("sh")
+            .args(["-eu", "-c", &shell.run])
+            .dir(&out)
+            .env("PART", &self.recipe.dir)
+            .env("MADE_OF", &sources);
         for used in &shell.uses {
             if let Some(input) = made.get(used) {
                 command = command.env(&used.to_uppercase().replace('-', "_"), &input.path);
             }
         }
         self.run(name, command).await?;
-        Ok(Made::new(out, Vec::new()))
+        let told = fs::read_to_string(&sources).map_err(|source| Error::read(&sources, source))?;
+        Ok(Made::new(out, told.lines().map(str::to_owned).collect()))
     }
 
     /// A new folder for the input `name`.
