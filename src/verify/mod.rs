@@ -26,7 +26,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 pub use arguments::Arguments;
-pub use select::{Place, Shard};
+pub use select::{Place, Shard, selected};
 pub use steps::vocabulary;
 pub use unmet::Unmet;
 pub use world::Scene;

@@ -1,0 +1,164 @@
+//! `istiolab selftest`.
+
+use clap::{Subcommand, ValueEnum};
+use serde::Serialize;
+
+use super::up::Making;
+use super::{Context, context};
+use crate::error::{Failure, Kind};
+use crate::lab;
+use crate::lab::altered::Laid;
+use crate::lab::site::Site;
+use crate::plan::event::Progress;
+use crate::report::counted;
+use crate::selftest::{self, MUTATIONS, Mutation, Outcome, Subject, Verdict, uncovered};
+use crate::spec::Lab;
+use crate::verify::{self, Options};
+
+/// Prove that the lab's scenarios fail when they should
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    proof: Proof,
+}
+
+#[derive(Debug, Subcommand)]
+enum Proof {
+    Mutate(Mutate),
+}
+
+/// Break the lab, one thing at a time, and see which scenarios notice; needs --yes
+///
+/// All scenarios run each time: those that depend on what is broken must fail, and no others. Then the lab is mended, as
+/// `up` does, and they must pass again. If it is interrupted or killed, `istiolab up` mends the lab.
+#[derive(Debug, clap::Args)]
+struct Mutate {
+    /// Only these mutations
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Every mutation, instead of the usual ones
+    #[arg(long, conflicts_with = "only")]
+    all: bool,
+    /// Show the mutations, what came of them the last time, and the steps that none has made fail; change nothing
+    #[arg(long)]
+    list: bool,
+    /// What to print for people with --list
+    #[arg(long = "as", value_enum, default_value_t, value_name = "FORM", requires = "list")]
+    form: Form,
+    #[command(flatten)]
+    making: Making,
+}
+
+/// What the list is printed as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For a terminal.
+    #[default]
+    Text,
+    /// The page docs/scenarios/mutations.md.
+    Markdown,
+}
+
+/// A mutation as programs read it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a> {
+    name: &'static str,
+    breaks: &'static str,
+    noticed_by: &'static str,
+    is_default: bool,
+    /// What came of it the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'a Outcome>,
+}
+
+/// What is printed for programs.
+#[derive(Serialize)]
+struct Data<T> {
+    mutations: Vec<T>,
+    /// The steps of the vocabulary that no mutation made fail so far.
+    uncovered: Vec<&'static str>,
+}
+
+impl Args {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Proof::Mutate(mutate) = self.proof;
+        let lab = context.lab()?;
+        if mutate.list { mutate.list(&lab, context) } else { mutate.make(lab, context).await }
+    }
+}
+
+impl Mutate {
+    fn list(&self, lab: &Lab, context: &Context) -> Result<(), Failure> {
+        let outcomes = selftest::recalled(&context.paths.lab(&lab.name))?;
+        let vocabulary = verify::vocabulary().map_err(|error| Failure::new(Kind::Unexpected, error))?;
+        let listed = |mutation: &'static Mutation| {
+            let &Mutation { name, breaks, noticed_by, is_default, .. } = mutation;
+            Listed { name, breaks, noticed_by, is_default, outcome: outcomes.get(name) }
+        };
+        let data = Data {
+            mutations: MUTATIONS.iter().map(listed).collect(),
+            uncovered: uncovered(&vocabulary, outcomes.values()),
+        };
+        let text = match self.form {
+            Form::Text => selftest::listed(&vocabulary, &outcomes),
+            Form::Markdown => selftest::page(&vocabulary, &outcomes),
+        };
+        context.print(&data, text)
+    }
+
+    async fn make(&self, lab: Lab, context: &Context) -> Result<(), Failure> {
+        let mutations = selftest::chosen(&self.only, self.all)?;
+        agree(&lab, mutations.len(), context)?;
+        let folder = context.paths.lab(&lab.name);
+        let (made, folder) = (&lab, &folder);
+        let work = |progress: Progress| async move {
+            let (progress, cancel) = (&progress, &context.cancel);
+            let config = up(made, context).await?;
+            let site = Site::open(made.clone(), &context.paths, context.access())?;
+            let laid = Laid::read(site, progress, cancel).await?;
+            let subject = Subject::new(laid, folder, config, Options::of(made), progress, cancel)?;
+            // On the heap: bringing a lab up is one large future.
+            let mend = async || Box::pin(self.making.make(made, context, &Progress::silent())).await;
+            subject.mutate(&mutations, mend).await
+        };
+        let outcomes = context.report(Some(&lab), work).await?;
+        let vocabulary = verify::vocabulary().map_err(|error| Failure::new(Kind::Unexpected, error))?;
+        let uncovered = uncovered(&vocabulary, selftest::recalled(folder)?.values());
+        let text = selftest::told(&outcomes);
+        let failed = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
+        let all = outcomes.len();
+        context.print(&Data { mutations: outcomes, uncovered }, text)?;
+        if failed == 0 {
+            return Ok(());
+        }
+        let text = format!("{} of {all} not noticed as it should be", counted(failed, "mutation"));
+        Err(Failure::new(Kind::ScenariosFailed, text).hint("What was not as it should be stands above, by scenario."))
+    }
+}
+
+/// Asks whether the lab may be broken, unless that was said.
+fn agree(lab: &Lab, mutations: usize, context: &Context) -> Result<(), Failure> {
+    let question = format!(
+        "The lab `{}` is broken and mended {} on purpose. Go on? [y/N] ",
+        lab.name,
+        counted(mutations, "time")
+    );
+    if context.global.yes || context::agreed(&question) {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Usage, format!("the lab `{}` would be broken on purpose, which needs your word", lab.name))
+        .hint("Add --yes to agree; --list shows what would be broken."))
+}
+
+/// The way to the lab's cluster. What is wrong with a lab that is not up could not be told from what is broken.
+async fn up(lab: &Lab, context: &Context) -> Result<kube::Config, Failure> {
+    let config = context.cluster(lab, "Run `istiolab up` first.").await?;
+    let docker = lab::site::engine().await?;
+    let status = lab::status::status(&docker, lab, &context.paths.lab(&lab.name)).await?;
+    if status.state == "up" {
+        return Ok(config);
+    }
+    let text = format!("the lab `{}` is {}, and only a lab that is up is broken on purpose", lab.name, status.state);
+    Err(Failure::new(Kind::Refused, text).hint("Run `istiolab up` first."))
+}
