@@ -11,8 +11,10 @@ use crate::lab::altered::Laid;
 use crate::lab::site::Site;
 use crate::plan::event::Progress;
 use crate::report::counted;
-use crate::selftest::{self, MUTATIONS, Mutation, Outcome, Subject, Verdict, uncovered};
+use crate::selftest::{self, Kept, MUTATIONS, Mutation, Outcome, Subject, Verdict};
 use crate::spec::Lab;
+use crate::verify::doubt::Answer;
+use crate::verify::vocabulary::Vocabulary;
 use crate::verify::{self, Options};
 
 /// Prove that the lab's scenarios fail when they should
@@ -25,6 +27,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Proof {
     Mutate(Mutate),
+    Steps(Steps),
 }
 
 /// Break the lab, one thing at a time, and see which scenarios notice; needs --yes
@@ -47,6 +50,17 @@ struct Mutate {
     form: Form,
     #[command(flatten)]
     making: Making,
+}
+
+/// Let every step that scenarios use expect something else, and see that it fails
+///
+/// The lab stays as it is, and must be up. Of each step of the vocabulary one value is altered, in one scenario that uses
+/// it. A step that passes whatever it expects must have been made to fail by a mutation.
+#[derive(Debug, clap::Args)]
+struct Steps {
+    /// Only scenarios whose tags answer this expression
+    #[arg(long, value_name = "EXPRESSION")]
+    tags: Option<String>,
 }
 
 /// What the list is printed as.
@@ -82,27 +96,28 @@ struct Data<T> {
 
 impl Args {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Proof::Mutate(mutate) = self.proof;
         let lab = context.lab()?;
-        if mutate.list { mutate.list(&lab, context) } else { mutate.make(lab, context).await }
+        match self.proof {
+            Proof::Mutate(mutate) if mutate.list => mutate.list(&lab, context),
+            Proof::Mutate(mutate) => mutate.make(lab, context).await,
+            Proof::Steps(steps) => steps.run(lab, context).await,
+        }
     }
 }
 
 impl Mutate {
     fn list(&self, lab: &Lab, context: &Context) -> Result<(), Failure> {
-        let outcomes = selftest::recalled(&context.paths.lab(&lab.name))?;
-        let vocabulary = verify::vocabulary().map_err(|error| Failure::new(Kind::Unexpected, error))?;
+        let kept = Kept::read(&context.paths.lab(&lab.name))?;
+        let vocabulary = vocabulary()?;
         let listed = |mutation: &'static Mutation| {
             let &Mutation { name, breaks, noticed_by, is_default, .. } = mutation;
-            Listed { name, breaks, noticed_by, is_default, outcome: outcomes.get(name) }
+            Listed { name, breaks, noticed_by, is_default, outcome: kept.mutations.get(name) }
         };
-        let data = Data {
-            mutations: MUTATIONS.iter().map(listed).collect(),
-            uncovered: uncovered(&vocabulary, outcomes.values()),
-        };
+        let mutations = MUTATIONS.iter().map(listed).collect();
+        let data = Data { mutations, uncovered: kept.uncovered(&vocabulary) };
         let text = match self.form {
-            Form::Text => selftest::listed(&vocabulary, &outcomes),
-            Form::Markdown => selftest::page(&vocabulary, &outcomes),
+            Form::Text => selftest::listed(&vocabulary, &kept),
+            Form::Markdown => selftest::page(&vocabulary, &kept),
         };
         context.print(&data, text)
     }
@@ -123,8 +138,7 @@ impl Mutate {
             subject.mutate(&mutations, mend).await
         };
         let outcomes = context.report(Some(&lab), work).await?;
-        let vocabulary = verify::vocabulary().map_err(|error| Failure::new(Kind::Unexpected, error))?;
-        let uncovered = uncovered(&vocabulary, selftest::recalled(folder)?.values());
+        let uncovered = Kept::read(folder)?.uncovered(&vocabulary()?);
         let text = selftest::told(&outcomes);
         let failed = outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Failed).count();
         let all = outcomes.len();
@@ -135,6 +149,36 @@ impl Mutate {
         let text = format!("{} of {all} not noticed as it should be", counted(failed, "mutation"));
         Err(Failure::new(Kind::ScenariosFailed, text).hint("What was not as it should be stands above, by scenario."))
     }
+}
+
+impl Steps {
+    async fn run(self, lab: Lab, context: &Context) -> Result<(), Failure> {
+        let folder = context.paths.lab(&lab.name);
+        let own = Options::of(&lab);
+        let tags = self.tags.or(own.tags.clone());
+        let options = Options { tags, parallel: own.parallel.max(selftest::PARALLEL), ..own };
+        let (tried, options) = (&lab, &options);
+        let work = |progress: Progress| async move {
+            let config = up(tried, context).await?;
+            selftest::doubt(config, options, &progress, &context.cancel).await
+        };
+        let doubts = context.report(Some(&lab), work).await?;
+        Kept::add(&folder, &[], &doubts)?;
+        let kept = Kept::read(&folder)?;
+        context.print(&doubts, selftest::doubted(&doubts, &kept))?;
+        let passes = doubts.iter().filter(|doubted| doubted.answer == Answer::Passes);
+        let unproven = passes.filter(|doubted| kept.failing(&doubted.pattern).is_empty()).count();
+        if unproven == 0 {
+            return Ok(());
+        }
+        let text = format!("{} passed whatever it expects", counted(unproven, "step"));
+        Err(Failure::new(Kind::ScenariosFailed, text)
+            .hint("A mutation may make it fail: `istiolab selftest mutate --all` makes them all."))
+    }
+}
+
+fn vocabulary() -> Result<Vocabulary, Failure> {
+    verify::vocabulary().map_err(|error| Failure::new(Kind::Unexpected, error))
 }
 
 /// Asks whether the lab may be broken, unless that was said.

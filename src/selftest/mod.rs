@@ -6,19 +6,21 @@
 
 mod edit;
 mod judge;
+mod kept;
 mod settle;
 mod show;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use tokio_util::sync::CancellationToken;
 
 pub use edit::{At, Edit, Misfit};
-pub use judge::{Noticed, Outcome, Verdict, uncovered};
-pub use show::{listed, page, told};
+pub use judge::{Noticed, Outcome, Verdict};
+pub use kept::Kept;
+pub use show::{doubted, listed, page, told};
 pub use table::{MUTATIONS, Mutation};
 
 use crate::error::{Failure, Kind};
@@ -27,17 +29,15 @@ use crate::objects::ObjectRef;
 use crate::observe::Proxy;
 use crate::observe::prometheus::Prometheus;
 use crate::plan::event::{self, Progress, What};
-use crate::plan::journal::{self, Journal};
 use crate::report::counted;
+use crate::verify::doubt::{Answer, Doubted};
 use crate::verify::record::{Scenario, Status};
 use crate::verify::vocabulary::Vocabulary;
 use crate::verify::{self, Options, Place};
 use settle::Settling;
 
 /// How many scenarios run at once at least: those that fail spend their time waiting.
-const PARALLEL: usize = 8;
-/// The journal's entry with what came of the mutations, by their names.
-const ENTRY: &str = "mutations";
+pub const PARALLEL: usize = 8;
 
 /// What the user is told where the lab may be broken still.
 const MEND: &str = "`istiolab up` mends what was broken.";
@@ -59,20 +59,41 @@ pub fn chosen(names: &[String], all: bool) -> Result<Vec<&'static Mutation>, Fai
     names.iter().map(named).collect()
 }
 
-/// What came of mutations of the lab whose state folder this is, whenever they were made, by their names.
+/// Doubts the steps that scenarios use ([`verify::doubt`]), as a step of the run.
 ///
 /// # Errors
-/// A journal that can't be read.
-pub fn recalled(folder: &Utf8Path) -> Result<BTreeMap<String, Outcome>, Failure> {
-    let entry = journal::read(folder)?.remove(ENTRY);
-    Ok(entry.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default())
+/// As [`verify::run`].
+pub async fn doubt(
+    config: kube::Config,
+    options: &Options,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Vec<Doubted>, Failure> {
+    step(progress, "doubts", "letting steps expect something else", async |progress| {
+        let doubts = verify::doubt::doubt(config, options, progress, cancel).await?;
+        let fails = doubts.iter().filter(|doubted| doubted.answer == Answer::Fails).count();
+        Ok((event::Outcome::done(format!("{} failed as they should", counted(fails, "step"))), doubts))
+    })
+    .await
 }
 
-fn remember(folder: &Utf8Path, outcome: &Outcome) -> Result<(), Failure> {
-    let mut journal = Journal::open(folder)?;
-    let mut known: BTreeMap<String, Outcome> = journal.get(ENTRY).unwrap_or_default();
-    known.insert(outcome.mutation.clone(), outcome.brief());
-    Ok(journal.set(ENTRY, &known)?)
+/// Does something as a step of the phase of self-tests.
+async fn step<T>(
+    progress: &Progress,
+    name: &str,
+    title: &str,
+    work: impl AsyncFnOnce(&Progress) -> Result<(event::Outcome, T), Failure>,
+) -> Result<T, Failure> {
+    let progress = progress.for_step(format!("selftest/{name}"));
+    progress.emit(What::StepStarted { phase: "selftest".to_owned(), title: title.to_owned() });
+    let begin = Instant::now();
+    let (outcome, result) = match work(&progress).await {
+        Ok((outcome, value)) => (outcome, Ok(value)),
+        Err(failure) if failure.kind == Kind::Interrupted => (event::Outcome::Cancelled, Err(failure)),
+        Err(failure) => (event::Outcome::Failed { error: failure.lines().join(": ") }, Err(failure)),
+    };
+    progress.emit(What::StepFinished { outcome, elapsed: begin.elapsed() });
+    result
 }
 
 /// A lab that is up, to be tried.
@@ -128,7 +149,7 @@ impl<'a> Subject<'a> {
         mutations: &[&'static Mutation],
         mend: impl AsyncFn() -> Result<(), Failure>,
     ) -> Result<Vec<Outcome>, Failure> {
-        self.step("before", "running the scenarios before anything is broken", async |progress| {
+        step(self.progress, "before", "running the scenarios before anything is broken", async |progress| {
             let records = self.run(self.options.clone(), progress).await?;
             let failed: Vec<String> =
                 records.iter().filter(|record| record.status == Status::Failed).map(judge::name).collect();
@@ -142,37 +163,17 @@ impl<'a> Subject<'a> {
         let mut outcomes = Vec::new();
         for mutation in mutations {
             let title = format!("{}: {}", mutation.name, mutation.breaks);
-            let outcome = self
-                .step(mutation.name, &title, async |progress| {
-                    let begin = Instant::now();
-                    let mut outcome = self.made(mutation, &mend, progress).await?;
-                    outcome.seconds = tenths(begin.elapsed());
-                    Ok((ended(&outcome), outcome))
-                })
-                .await?;
-            remember(self.folder, &outcome)?;
+            let outcome = step(self.progress, mutation.name, &title, async |progress| {
+                let begin = Instant::now();
+                let mut outcome = self.made(mutation, &mend, progress).await?;
+                outcome.seconds = tenths(begin.elapsed());
+                Ok((ended(&outcome), outcome))
+            })
+            .await?;
+            Kept::add(self.folder, std::slice::from_ref(&outcome), &[])?;
             outcomes.push(outcome);
         }
         Ok(outcomes)
-    }
-
-    /// Does something as a step of the phase of mutations.
-    async fn step<T>(
-        &self,
-        name: &str,
-        title: &str,
-        work: impl AsyncFnOnce(&Progress) -> Result<(event::Outcome, T), Failure>,
-    ) -> Result<T, Failure> {
-        let progress = self.progress.for_step(format!("mutation/{name}"));
-        progress.emit(What::StepStarted { phase: "mutations".to_owned(), title: title.to_owned() });
-        let begin = Instant::now();
-        let (outcome, result) = match work(&progress).await {
-            Ok((outcome, value)) => (outcome, Ok(value)),
-            Err(failure) if failure.kind == Kind::Interrupted => (event::Outcome::Cancelled, Err(failure)),
-            Err(failure) => (event::Outcome::Failed { error: failure.lines().join(": ") }, Err(failure)),
-        };
-        progress.emit(What::StepFinished { outcome, elapsed: begin.elapsed() });
-        result
     }
 
     async fn made(
@@ -314,17 +315,5 @@ mod tests {
         assert_eq!(names(&[], true).expect("all").len(), MUTATIONS.len());
         let usual = names(&[], false).expect("the usual ones");
         assert!(usual.contains(&"webhook") && !usual.contains(&"istiod"), "{usual:?}");
-    }
-
-    #[test]
-    fn outcomes_are_kept_by_name() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let folder = Utf8Path::from_path(folder.path()).expect("UTF-8");
-        assert_eq!(recalled(folder).expect("nothing yet"), BTreeMap::new());
-        let mut outcome = Outcome { mutation: "webhook".to_owned(), seconds: 1.5, ..Outcome::default() };
-        remember(folder, &outcome).expect("it is kept");
-        outcome.verdict = Verdict::Noticed;
-        remember(folder, &outcome).expect("it is kept");
-        assert_eq!(recalled(folder).expect("it is there"), [("webhook".to_owned(), outcome)].into());
     }
 }

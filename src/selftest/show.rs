@@ -1,14 +1,12 @@
 //! Mutations and what came of them, for people: in a terminal, and as a page of the documentation.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::judge::{Outcome, Verdict, uncovered};
+use super::judge::{Outcome, Verdict};
+use super::kept::Kept;
 use super::table::{MUTATIONS, Mutation};
+use crate::verify::doubt::{Answer, Doubted};
 use crate::verify::vocabulary::Vocabulary;
-
-/// What came of mutations by their names.
-type Outcomes = BTreeMap<String, Outcome>;
 
 /// What came of the mutations of a run, a line each; what was not as it should be stands below it.
 #[must_use]
@@ -32,15 +30,39 @@ pub fn told(outcomes: &[Outcome]) -> String {
     text
 }
 
+/// What became of steps that were doubted, a line each; those that no scenario uses are only counted. A step that
+/// passes whatever it expects is proven if a mutation made it fail.
+#[must_use]
+pub fn doubted(doubts: &[Doubted], kept: &Kept) -> String {
+    let mut text = String::new();
+    for Doubted { pattern, answer, tried, .. } in doubts {
+        let mutations = kept.failing(pattern).join(", ");
+        let proof = if mutations.is_empty() { String::new() } else { format!("; fails after {mutations}") };
+        let _ = match answer {
+            Answer::Fails => writeln!(text, "ok      {pattern}\n          fails as: {}", tried.join("\n")),
+            Answer::NoValue => writeln!(text, "-       {pattern}\n          has no value to alter{proof}"),
+            Answer::Passes => {
+                let mark = if proof.is_empty() { "FAILED  " } else { "ok      " };
+                writeln!(text, "{mark}{pattern}\n          passes also as: {}{proof}", tried.join("\n                  "))
+            }
+            Answer::Unused => Ok(()),
+        };
+    }
+    let unused = doubts.iter().filter(|doubted| doubted.answer == Answer::Unused).count();
+    let fails = doubts.iter().filter(|doubted| doubted.answer == Answer::Fails).count();
+    let _ = writeln!(text, "{fails} of {} steps fail when they expect something else; no scenario that ran uses {unused}", doubts.len());
+    text
+}
+
 /// All mutations with what came of them, and the steps that none of them made fail.
 #[must_use]
-pub fn listed(vocabulary: &Vocabulary, outcomes: &Outcomes) -> String {
+pub fn listed(vocabulary: &Vocabulary, kept: &Kept) -> String {
     let name = MUTATIONS.iter().map(|mutation| mutation.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for mutation in &MUTATIONS {
         let mark = if mutation.is_default { '*' } else { ' ' };
         let _ = writeln!(text, "{mark} {:<name$}  {}", mutation.name, mutation.breaks);
-        let came = match outcomes.get(mutation.name) {
+        let came = match kept.mutations.get(mutation.name) {
             None => "not made yet".to_owned(),
             Some(Outcome { verdict: Verdict::Noticed, noticed, .. }) => format!("noticed by {} of them", noticed.len()),
             Some(Outcome { verdict: Verdict::Skipped, problems, .. }) => format!("skipped: {}", problems.join("; ")),
@@ -49,7 +71,7 @@ pub fn listed(vocabulary: &Vocabulary, outcomes: &Outcomes) -> String {
         let _ = writeln!(text, "  {:<name$}  is to fail: {}; {came}", "", mutation.noticed_by);
     }
     text.push_str("\nThose marked * are made when nothing is said.\n");
-    let left = uncovered(vocabulary, outcomes.values());
+    let left = kept.uncovered(vocabulary);
     let all = vocabulary.entries().count();
     let _ = writeln!(text, "\n{} of {all} steps of the vocabulary were made to fail. Not yet:", all - left.len());
     for pattern in left {
@@ -85,42 +107,44 @@ This page is written by `istiolab selftest mutate --list --as markdown` from wha
 |---|---|---|---|---|
 ";
 
+const STEPS: &str = "
+## By step
+
+`istiolab selftest steps` leaves the lab as it is and doubts the scenarios instead: of every step of the
+[vocabulary](steps.md) that scenarios use, one value is altered, and the step must fail. A step that passes whatever it
+expects, such as one that says what is not there, must have been made to fail by a mutation.
+
+| step | fails after | fails when it reads |
+|---|---|---|
+";
+
 /// The page of the documentation.
 #[must_use]
-pub fn page(vocabulary: &Vocabulary, outcomes: &Outcomes) -> String {
+pub fn page(vocabulary: &Vocabulary, kept: &Kept) -> String {
     let mut text = PREFACE.to_owned();
     for mutation in &MUTATIONS {
         let bold = if mutation.is_default { "**" } else { "" };
         let Mutation { name, breaks, noticed_by, .. } = mutation;
         let _ = write!(text, "| {bold}{name}{bold} | {breaks} | `{noticed_by}` | ");
-        let _ = match outcomes.get(*name) {
+        let _ = match kept.mutations.get(*name) {
             None => writeln!(text, "not made yet | |"),
             Some(outcome) => {
-                let noticed: Vec<&str> = outcome.noticed.iter().map(|noticed| noticed.scenario.as_str()).collect();
-                let problems = outcome.problems.iter().map(String::as_str);
-                let cells: Vec<&str> = noticed.into_iter().chain(problems).collect();
+                let noticed = outcome.noticed.iter().map(|noticed| noticed.scenario.as_str());
+                let cells: Vec<&str> = noticed.chain(outcome.problems.iter().map(String::as_str)).collect();
                 writeln!(text, "{} | {:.0} |", cells.join("<br>"), outcome.seconds)
             }
         };
     }
-    text.push_str("\n## By step\n\nWhich mutations made a step of the [vocabulary](steps.md) fail.\n\n");
-    text.push_str("| step | fails after |\n|---|---|\n");
+    text.push_str(STEPS);
     for entry in vocabulary.entries() {
-        let failing = outcomes.values().filter(|outcome| {
-            let steps = outcome.noticed.iter().flat_map(|noticed| &noticed.steps);
-            outcome.verdict == Verdict::Noticed && steps.into_iter().any(|step| step == entry.pattern)
-        });
-        let failing: Vec<&str> = failing.map(|outcome| outcome.mutation.as_str()).collect();
-        if !failing.is_empty() {
-            let _ = writeln!(text, "| `{}` | {} |", entry.pattern, failing.join(", "));
-        }
-    }
-    let left = uncovered(vocabulary, outcomes.values());
-    if !left.is_empty() {
-        text.push_str("\nNo mutation of the quick start makes these fail:\n\n");
-        for pattern in left {
-            let _ = writeln!(text, "- `{pattern}`");
-        }
+        let doubted = match kept.doubts.get(entry.pattern) {
+            Some(Doubted { answer: Answer::Fails, tried, .. }) => format!("`{}`", tried.join(" ").replace('|', "\\|")),
+            Some(Doubted { answer: Answer::NoValue, .. }) => "has no value".to_owned(),
+            Some(Doubted { answer: Answer::Passes, .. }) => "passes all the same".to_owned(),
+            Some(Doubted { answer: Answer::Unused, .. }) | None => String::new(),
+        };
+        let mutations = kept.failing(entry.pattern).join(", ");
+        let _ = writeln!(text, "| `{}` | {mutations} | {doubted} |", entry.pattern);
     }
     text
 }
@@ -143,6 +167,20 @@ mod tests {
         }
     }
 
+    fn doubt(pattern: &str, answer: Answer, tried: &[&str]) -> Doubted {
+        let tried = tried.iter().map(ToString::to_string).collect();
+        Doubted { pattern: pattern.to_owned(), answer, tried, told: String::new() }
+    }
+
+    fn kept() -> Kept {
+        let grafana = outcome("grafana", Verdict::Noticed, &[]);
+        let field = doubt("field {string} of the answer is {string}", Answer::Fails, &["field \"a\" of the answer is \"|\""]);
+        Kept {
+            mutations: [(grafana.mutation.clone(), grafana)].into(),
+            doubts: [(field.pattern.clone(), field)].into(),
+        }
+    }
+
     #[test]
     fn a_run_is_told_line_by_line() {
         let outcomes = [
@@ -159,18 +197,44 @@ mod tests {
     }
 
     #[test]
+    fn doubted_steps_are_told_line_by_line() {
+        let doubts = [
+            doubt("a {int}", Answer::Fails, &["a 1001"]),
+            doubt("no {string}", Answer::Passes, &["no \"x-not\"", "no \"y-not\""]),
+            doubt("Grafana is healthy", Answer::Passes, &["Grafana"]),
+            doubt("so", Answer::NoValue, &[]),
+            doubt("never", Answer::Unused, &[]),
+        ];
+        insta::assert_snapshot!(doubted(&doubts, &kept()), @r#"
+        ok      a {int}
+                  fails as: a 1001
+        FAILED  no {string}
+                  passes also as: no "x-not"
+                          no "y-not"
+        ok      Grafana is healthy
+                  passes also as: Grafana; fails after grafana
+        -       so
+                  has no value to alter
+        1 of 5 steps fail when they expect something else; no scenario that ran uses 1
+        "#);
+    }
+
+    #[test]
     fn steps_that_nothing_made_fail_are_listed() {
         let vocabulary = vocabulary().expect("the patterns are expressions");
-        let outcomes: Outcomes = [("grafana".to_owned(), outcome("grafana", Verdict::Noticed, &[]))].into();
         let all = vocabulary.entries().count();
-        let text = listed(&vocabulary, &outcomes);
+        let text = listed(&vocabulary, &kept());
         assert!(text.contains("is to fail: @grafana; noticed by 1 of them"), "{text}");
         assert!(text.contains("is to fail: @zipkin; not made yet"), "{text}");
         assert!(text.contains(&format!("\n1 of {all} steps of the vocabulary were made to fail.")), "{text}");
         assert!(!text.contains("\n  Grafana is healthy\n") && text.contains("\n  no request is answered\n"), "{text}");
-        let page = page(&vocabulary, &outcomes);
+    }
+
+    #[test]
+    fn the_page_tells_both_proofs() {
+        let page = page(&vocabulary().expect("the patterns are expressions"), &kept());
         assert!(page.contains("| grafana | Grafana is down | `@grafana` | F: s | 12 |"), "{page}");
-        assert!(page.contains("| `Grafana is healthy` | grafana |"), "{page}");
-        assert!(page.contains("- `no request is answered`"), "{page}");
+        assert!(page.contains("| `Grafana is healthy` | grafana |  |"), "{page}");
+        assert!(page.contains(r#" |  | `field "a" of the answer is "\|"` |"#), "{page}");
     }
 }

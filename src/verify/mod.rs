@@ -5,6 +5,7 @@
 //! scenario's trail, and its end is an event that reports read.
 
 mod arguments;
+pub mod doubt;
 mod leftovers;
 pub mod lint;
 mod perform;
@@ -207,12 +208,23 @@ async fn run_with(
     cancel: &CancellationToken,
 ) -> Result<Ran, Failure> {
     let selection = select::select(&options)?;
+    run_selected(vocabulary, config, selection, &options, progress, cancel).await
+}
+
+async fn run_selected(
+    vocabulary: Arc<Vocabulary>,
+    config: kube::Config,
+    selection: select::Selection,
+    options: &Options,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Ran, Failure> {
     let client = kube::Client::try_from(config.clone()).map_err(|error| Failure::new(Kind::Unavailable, error))?;
     // Dropping the caller's future must end the thread as well.
     let inner = cancel.child_token();
     let _end = inner.clone().drop_guard();
     let shared = world::Shared { api: Api::new(client), proxy: Proxy::new(config)?, vocabulary, cancel: inner };
-    let (handle, teller) = (tokio::runtime::Handle::current(), progress.clone());
+    let (handle, teller, options) = (tokio::runtime::Handle::current(), progress.clone(), options.clone());
     let ran = tokio::task::spawn_blocking(move || handle.block_on(run::execute(shared, selection, &options, &teller)))
         .await
         .map_err(|error| Failure::new(Kind::Unexpected, error).context("running the scenarios"))?;

@@ -48,6 +48,11 @@ pub(super) struct Selection {
 }
 
 impl Selection {
+    /// These features whole.
+    pub(super) fn of(features: Vec<Feature>) -> Self {
+        Self { features, ..Self::default() }
+    }
+
     /// The scenarios that run, with their features.
     pub(super) fn scenarios(&self) -> impl Iterator<Item = (&Feature, &gherkin::Scenario)> {
         self.features.iter().flat_map(|feature| scenarios(feature).map(move |scenario| (feature, scenario)))
