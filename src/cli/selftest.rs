@@ -130,11 +130,13 @@ impl Mutate {
         let work = |progress: Progress| async move {
             let (progress, cancel) = (&progress, &context.cancel);
             let config = up(made, context).await?;
+            // On the heap: bringing a lab up is one large future.
+            let mend = async || Box::pin(self.making.make(made, context, &Progress::silent())).await;
+            // What an earlier run left broken, or somebody changed, is not to be counted with.
+            mend().await?;
             let site = Site::open(made.clone(), &context.paths, context.access())?;
             let laid = Laid::read(site, progress, cancel).await?;
             let subject = Subject::new(laid, folder, config, Options::of(made), progress, cancel)?;
-            // On the heap: bringing a lab up is one large future.
-            let mend = async || Box::pin(self.making.make(made, context, &Progress::silent())).await;
             subject.mutate(&mutations, mend).await
         };
         let outcomes = context.report(Some(&lab), work).await?;
@@ -163,9 +165,9 @@ impl Steps {
             selftest::doubt(config, options, &progress, &context.cancel).await
         };
         let doubts = context.report(Some(&lab), work).await?;
-        Kept::add(&folder, &[], &doubts)?;
         let kept = Kept::read(&folder)?;
         context.print(&doubts, selftest::doubted(&doubts, &kept))?;
+        Kept::add(&folder, &[], &doubts)?;
         let passes = doubts.iter().filter(|doubted| doubted.answer == Answer::Passes);
         let unproven = passes.filter(|doubted| kept.failing(&doubted.pattern).is_empty()).count();
         if unproven == 0 {
