@@ -28,7 +28,7 @@ Feature: Mutual TLS
     When "first-istio" in namespace "plain" sends 2 requests to "http://backend.demo:8080/plain/${unique}"
     Then no request is answered
 
-  @gateway
+  @gateway @route
   Scenario: Requests from outside come in through the ingress gateway, under its identity
     When 1 request is sent through the ingress gateway to "http://demo.istiolab.local/from-outside/${unique}"
     Then every request is answered with status 200

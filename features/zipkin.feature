@@ -10,7 +10,7 @@ Feature: Traces in Zipkin
     And eventually within 5 seconds the trace of the request from "client" is at least 4 spans deep
     And eventually within 5 seconds the trace of the request from "client" has no gap
 
-  @gateway
+  @gateway @route
   Scenario: A trace begins at the ingress gateway
     When 1 request is sent through the ingress gateway to "http://demo.istiolab.local/traced/${unique}"
     Then every request is answered with status 200

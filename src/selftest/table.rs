@@ -145,7 +145,7 @@ pub static MUTATIONS: [Mutation; 27] = [
     mutation(
         "route-share",
         "the ingress gateway gives the front end's share of requests to the back end",
-        "@gateway and not @prometheus",
+        "@route",
         &[Edit::Set(
             ROUTE,
             "/spec/http/0/route",
