@@ -89,6 +89,16 @@ class Server:
         except OSError:
             return False
 
+    def worked(self):
+        """The seconds of processor time that the two programs have taken."""
+        ticks = 0
+        for process in self.processes:
+            with open(f"/proc/{process.pid}/stat") as file:
+                # After the name, which may hold blanks: user and system time are fields 14 and 15.
+                fields = file.read().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def calls(self):
         """How many requests of the user `bench` the audit log has."""
         with open(self.audit_log) as file:

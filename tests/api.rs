@@ -37,10 +37,14 @@ mod refusals;
 mod replacing;
 #[path = "api/restarts.rs"]
 mod restarts;
+#[path = "api/retiring.rs"]
+mod retiring;
 #[path = "api/scenarios.rs"]
 mod scenarios;
 #[path = "api/server.rs"]
 mod server;
+#[path = "api/skew.rs"]
+mod skew;
 #[path = "api/stuck.rs"]
 mod stuck;
 #[path = "api/unchanged.rs"]

@@ -120,6 +120,17 @@ down_leaves_it() {
   docker inspect "$lab-control-plane"
 }
 
+# An application that is no longer in the lab file is planned to go, goes, and comes back.
+left_the_file() {
+  local copy=$logs/left.yaml kubectl=("$logs/bin/kubectl" --kubeconfig "$lab_kubeconfig")
+  sed "s|\.\./|$PWD/|; /name: untraced/,/first-istio/d" "$lab_file" > "$copy"
+  "$ISTIOLAB" plan --file "$copy" | tee "$logs/left.plan"
+  grep -q 'default/istiolab-application-untraced' "$logs/left.plan" || return 1
+  "$ISTIOLAB" up --file "$copy" || return 1
+  "${kubectl[@]}" get namespace untraced && { echo "its namespace is still there" && return 1; }
+  "$ISTIOLAB" plan --file "$copy" --exit-code && istiolab up && "${kubectl[@]}" get namespace untraced
+}
+
 status_is_json() { istiolab status -o json | python3 -m json.tool; }
 
 # A pod whose image nobody has; its node must have tried to get it.
@@ -195,6 +206,7 @@ check "the user's kubeconfig is untouched" unchanged_kubeconfig
 check "up on a lab that is up takes under 2 s" within 2 istiolab up
 check "status finds everything in its place" istiolab status
 check "status as JSON is JSON" status_is_json
+check "an application that left the lab file is removed, and comes back" left_the_file
 
 # Each mutation is a counted test.
 istiolab selftest mutate --yes > "$logs/mutations.txt" 2> "$logs/mutations.log" ||

@@ -80,9 +80,7 @@ async fn collect(
     let title = "collecting what explains how the lab stands".to_owned();
     progress.emit(What::StepStarted { phase: "collect".to_owned(), title });
     let begin = Instant::now();
-    let (folder, access) = (context.paths.lab(&lab.name), context.access());
-    let logins = access.docker_config.as_deref();
-    let wanted = Wanted { lab, folder: &folder, logins, cause, to, limit };
+    let wanted = Wanted { lab, paths: &context.paths, access: context.access(), cause, to, limit };
     let result = lab::collect::collect(lab::site::engine().await, wanted, &progress, cancel).await;
     let outcome = match &result {
         Ok(collected) => Outcome::done(format!("{} files, {} kB", collected.files, collected.bytes / 1000)),

@@ -54,6 +54,8 @@ pub struct Request<'a> {
     pub cluster: Result<Client, String>,
     /// The file of logins for registries, whose secrets are looked for.
     pub logins: Option<&'a Utf8Path>,
+    /// What `up` would do, or why that is not known.
+    pub plan: Result<Value, String>,
     /// What the command failed with that asks for the bundle.
     pub cause: Option<String>,
     /// The file to write; its folder is made.
@@ -215,7 +217,7 @@ fn learn<'v>(bundle: &mut Bundle<'_>, request: &Request<'_>, objects: impl Itera
     redactor.seal();
 }
 
-/// The lab file, what became of it, and what was done for the lab. Not the kubeconfig.
+/// The lab file, what became of it, what was done for the lab, and what would be done. Not the kubeconfig.
 fn lab(bundle: &Bundle<'_>, request: &Request<'_>) {
     match fs_err::read_to_string(&request.lab.file) {
         Ok(text) => drop(bundle.text("lab/lab.yaml", &text)),
@@ -224,6 +226,10 @@ fn lab(bundle: &Bundle<'_>, request: &Request<'_>) {
     match serde_json::to_value(request.lab) {
         Ok(lab) => bundle.document("lab/resolved.json", lab),
         Err(error) => bundle.missing("lab/resolved.json", error.to_string()),
+    }
+    match request.plan.clone() {
+        Ok(plan) => bundle.document("lab/plan.json", plan),
+        Err(why) => bundle.missing("lab/plan.json", why),
     }
     let files = request.folder.read_dir_utf8().into_iter().flatten().flatten();
     for entry in files.filter(|entry| entry.path().extension() == Some("json")) {

@@ -211,7 +211,7 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// Every set in its order; the faults of all of them at once.
     async fn all(&self, expected: &mut Expected) -> Result<Vec<PlannedSet>, Failure> {
-        let mut planned = Vec::new();
+        let mut planned = self.retired(expected).await?;
         let mut errors = Vec::new();
         for set in sets::all(self.site) {
             let name = set.name(self.site).to_string();
@@ -223,6 +223,18 @@ impl Planner<'_> {
             }
         }
         together(errors).map_or(Ok(planned), Err)
+    }
+
+    /// The sets that left the lab file, which are gone before any other is applied.
+    async fn retired(&self, expected: &mut Expected) -> Result<Vec<PlannedSet>, Failure> {
+        let Some(api) = self.api else { return Ok(Vec::new()) };
+        let (heirs, mut planned) = (sets::heirs(self.site), Vec::new());
+        for set in sets::departed(self.site, api, self.limit, self.progress, self.cancel).await? {
+            let known = objects::plan_retiring(api, &set, &heirs, self.limit, self.progress, self.cancel).await?;
+            expected.retires(&set);
+            planned.push(PlannedSet { phase: "cluster", name: set.to_string(), known: Ok(known) });
+        }
+        Ok(planned)
     }
 
     async fn set(&self, set: Set, expected: &mut Expected) -> Result<Result<Planned, String>, Failure> {

@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::site::Site;
 use crate::apps;
 use crate::error::{Failure, Kind};
 use crate::mesh::{self, Rendered};
-use crate::objects::{self, Object, SetName};
+use crate::objects::{self, Api, Heirs, Object, SetName};
+use crate::plan::event::Progress;
 
 /// Where the mesh and the add-ons live.
 const SYSTEM: &str = mesh::NAMESPACE;
+/// What the names of all sets of a lab begin with.
+const PREFIX: &str = "istiolab-";
+const MESH: &str = "istiolab-mesh";
+const MESH_CONFIGURATION: &str = "istiolab-mesh-configuration";
 
 /// A set of objects that is applied as one. Add-ons and applications go by their index in the site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +37,43 @@ pub(super) fn all(site: &Site) -> Vec<Set> {
     let addons = (0..site.addons.len()).map(Set::Addon);
     let applications = (0..site.applications.len()).map(Set::Application);
     [Set::Namespaces].into_iter().chain(mesh.iter().copied()).chain(addons).chain(applications).collect()
+}
+
+/// The sets that are in the lab's cluster and no longer in its file, in the order in which they go.
+///
+/// # Errors
+/// The API server can't be asked within `limit`.
+pub(super) async fn departed(
+    site: &Site,
+    api: &Api,
+    limit: Duration,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Vec<SetName>, Failure> {
+    let wanted: Vec<_> = all(site).into_iter().map(|set| set.name(site)).collect();
+    let mut sets = objects::unwanted(api, PREFIX, &wanted, limit, progress, cancel).await?;
+    // Applications, which lie elsewhere, before add-ons, and the mesh last: others need its definitions.
+    let rank = |set: &SetName| match set.name.as_str() {
+        MESH => 3,
+        MESH_CONFIGURATION => 2,
+        _ => usize::from(set.namespace == SYSTEM),
+    };
+    sets.sort_by_key(rank);
+    Ok(sets)
+}
+
+/// Which set a namespace of the lab belongs to when the set that made it leaves the lab.
+pub(super) fn heirs(site: &Site) -> Heirs {
+    let mut heirs = Heirs::from([(SYSTEM.to_owned(), Set::Namespaces.name(site))]);
+    for (index, (application, _)) in site.applications.iter().enumerate() {
+        heirs.entry(application.namespace.clone()).or_insert_with(|| Set::Application(index).name(site));
+    }
+    heirs
+}
+
+/// What people call a set that left the lab: `application-demo`, `zipkin`.
+pub(super) fn shown(set: &SetName) -> &str {
+    set.name.strip_prefix(PREFIX).unwrap_or(&set.name)
 }
 
 impl Set {
@@ -77,9 +121,9 @@ impl Set {
     pub(super) fn name(self, site: &Site) -> SetName {
         match self {
             Self::Namespaces => SetName::new("istiolab-namespaces", "default"),
-            Self::Mesh => SetName::new("istiolab-mesh", SYSTEM),
-            Self::Gateways => SetName::new("istiolab-mesh-configuration", SYSTEM),
-            Self::Addon(index) => SetName::new(format!("istiolab-{}", site.addons[index].0.name), SYSTEM),
+            Self::Mesh => SetName::new(MESH, SYSTEM),
+            Self::Gateways => SetName::new(MESH_CONFIGURATION, SYSTEM),
+            Self::Addon(index) => SetName::new(format!("{PREFIX}{}", site.addons[index].0.name), SYSTEM),
             Self::Application(index) => apps::set(&site.applications[index].0),
         }
     }

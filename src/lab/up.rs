@@ -111,6 +111,8 @@ impl Steps<'_> {
         if self.has_mesh() {
             step!(self, "mesh", "mesh/render", "rendering the mesh's objects", &[], render());
         }
+        let (id, title) = ("sets/departed", "removing what left the lab file");
+        step!(self, "cluster", id, title, &["cluster/create"], retire());
         let mut last = Vec::new();
         for set in sets::all(&self.work.site) {
             let (id, apply, phase) = (set.id(&self.work.site), set.step(&self.work.site), set.phase());
@@ -141,7 +143,8 @@ impl Steps<'_> {
     /// What a set is applied after.
     fn before(&self, set: Set) -> &'static [&'static str] {
         match set {
-            Set::Namespaces => &["cluster/create"],
+            // What has left may be in the way: an application under another name.
+            Set::Namespaces => &["sets/departed"],
             Set::Mesh => &["mesh/render", "namespaces", "nodes/gate"],
             Set::Gateways => &["mesh/webhook"],
             Set::Addon(_) => &["namespaces", "nodes/gate"],

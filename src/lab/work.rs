@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::gate::{self, Closed};
-use super::sets::Set;
+use super::sets::{self, Set};
 use super::site::{Bundles, Site, Stock, provider};
 use super::up::Options;
 use crate::apps;
@@ -24,6 +24,7 @@ use crate::objects::{self, Api, ObjectRef};
 use crate::plan::event::Outcome;
 use crate::plan::graph::Context;
 use crate::plan::journal::Journal;
+use crate::report::counted;
 
 /// The journal's entry with what each node holds, by the node's container id.
 const NODES: &str = "nodes";
@@ -337,6 +338,18 @@ impl Work {
     pub(super) async fn synced(&self, context: Context) -> Result<Outcome, Failure> {
         mesh::ready::synced(self.api()?, self.options.limit, &context.progress, &context.cancel).await?;
         Ok(Outcome::Unchanged)
+    }
+
+    /// Removes the sets that are no longer in the lab file.
+    pub(super) async fn retire(&self, context: Context) -> Result<Outcome, Failure> {
+        let (api, limit, heirs) = (self.api()?, self.options.limit, sets::heirs(&self.site));
+        let (progress, cancel) = (&context.progress, &context.cancel);
+        let mut gone = Vec::new();
+        for set in sets::departed(&self.site, api, limit, progress, cancel).await? {
+            let deleted = objects::retire_set(api, &set, &heirs, limit, progress, cancel).await?.deleted;
+            gone.push(format!("{} with {}", sets::shown(&set), counted(deleted.len(), "object")));
+        }
+        Ok(if gone.is_empty() { Outcome::Unchanged } else { Outcome::done(gone.join(", ")) })
     }
 
     /// Applies a set of the lab.

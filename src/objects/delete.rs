@@ -1,6 +1,6 @@
 //! Deleting: in the reverse order of applying, waiting until what was deleted is gone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::stream::{BoxStream, SelectAll};
@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{Api, Served, api_error};
 use super::error::Error;
-use super::inventory::{self, Live, Wanted};
+use super::inventory::{self, Identity, Live};
 use super::object::ObjectRef;
 use super::order::Phase;
 use super::request::Limit;
-use super::set::{self, PART_OF, SetName};
+use super::retire;
+use super::set::{PART_OF, SetName};
 use super::staying::{self, Staying};
 use super::watch::watch;
 use crate::plan::event::Progress;
@@ -38,6 +39,14 @@ pub(super) struct Doomed {
     pub(super) uid: String,
     /// It is going already.
     terminating: bool,
+    /// What it came after, and therefore goes before.
+    after: Vec<Identity>,
+}
+
+impl Doomed {
+    fn phase(&self) -> Phase {
+        Phase::of(self.reference.group(), &self.reference.kind)
+    }
 }
 
 impl From<&Live> for Doomed {
@@ -47,6 +56,7 @@ impl From<&Live> for Doomed {
             served: live.served.clone(),
             uid: live.uid.clone(),
             terminating: live.terminating,
+            after: live.after.clone(),
         }
     }
 }
@@ -64,41 +74,20 @@ pub async fn delete_set(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Deleted, Error> {
-    let limit = Limit::new(deadline, progress, cancel);
-    api.discover(&limit).await?;
-    let Some(extent) = set::read(api, set, &limit).await? else { return Ok(Deleted::default()) };
-    let id = set.id();
-    let mut kinds = Vec::new();
-    for kind in &extent.kinds {
-        // A kind that is not served any more has no objects.
-        kinds.extend(api.recommended(&kind.group, &kind.kind).await?);
-    }
-    let members = inventory::list(api, &kinds, Wanted::Members(&id), &limit).await?;
-    let doomed = members
-        .values()
-        .filter(|live| live.reference.namespace.as_ref().is_none_or(|namespace| extent.namespaces.contains(namespace)))
-        .map(Doomed::from)
-        .collect();
-    let deleted = remove(api, doomed, Some(&id), &limit).await?;
-    set::forget(api, set, &limit).await?;
-    Ok(Deleted { deleted })
+    retire::retire(api, set, &BTreeMap::new(), &Limit::new(deadline, progress, cancel)).await
 }
 
-/// Deletes objects, phase by phase from the last to the first, and waits until each phase is gone.
+/// Deletes objects, phase by phase from the last to the first, and waits until each phase is gone. What
+/// says that it comes after another goes before that one, whatever the phases.
 pub(super) async fn remove(
     api: &Api,
-    doomed: Vec<Doomed>,
+    mut doomed: Vec<Doomed>,
     id: Option<&str>,
     limit: &Limit<'_>,
 ) -> Result<Vec<ObjectRef>, Error> {
     let total = doomed.len();
-    let mut phases: BTreeMap<Phase, Vec<Doomed>> = BTreeMap::new();
-    for object in doomed {
-        let phase = Phase::of(object.reference.group(), &object.reference.kind);
-        phases.entry(phase).or_default().push(object);
-    }
     let mut deleted = Vec::new();
-    for (phase, mut objects) in phases.into_iter().rev() {
+    while let Some((phase, mut objects)) = next(&mut doomed) {
         objects.sort_by(|a, b| a.reference.cmp(&b.reference));
         // Futures by a loop: from a closure over borrowed items the compiler can't tell that they are `Send`.
         let mut requests = Vec::with_capacity(objects.len());
@@ -116,6 +105,19 @@ pub(super) async fn remove(
         deleted.extend(objects.into_iter().map(|object| object.reference));
     }
     Ok(deleted)
+}
+
+/// Takes out what goes next: the last phase of what nothing that is still there came after.
+fn next(doomed: &mut Vec<Doomed>) -> Option<(Phase, Vec<Doomed>)> {
+    let needed: HashSet<Identity> = doomed.iter().flat_map(|object| object.after.iter().cloned()).collect();
+    let is_free = |object: &Doomed| needed.is_empty() || !needed.contains(&Identity::of(&object.reference));
+    let free = doomed.iter().filter(|object| is_free(object)).map(Doomed::phase).max();
+    // What came after each other in a circle was not applied by us; it has no order but that of the phases.
+    let phase = free.or_else(|| doomed.iter().map(Doomed::phase).max())?;
+    let goes = |object: &Doomed| object.phase() == phase && (free.is_none() || is_free(object));
+    let (next, left) = std::mem::take(doomed).into_iter().partition(goes);
+    *doomed = left;
+    Some((phase, next))
 }
 
 async fn delete(api: &Api, object: &Doomed, limit: &Limit<'_>) -> Result<(), Error> {
@@ -286,4 +288,70 @@ fn is_not_found(error: &watcher::Error) -> bool {
         return false;
     };
     status.code == 404
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::{ApiResource, GroupVersionKind};
+
+    use super::*;
+
+    fn doomed(group: &str, kind: &str, name: &str, after: &[(&str, &str, &str)]) -> Doomed {
+        let reference = |group: &str, kind: &str, name: &str| ObjectRef {
+            api_version: if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") },
+            kind: kind.to_owned(),
+            namespace: Some("demo".to_owned()),
+            name: name.to_owned(),
+        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
+        Doomed {
+            reference: reference(group, kind, name),
+            served: Served { resource, namespaced: true },
+            uid: name.to_owned(),
+            terminating: false,
+            after: after.iter().map(|(group, kind, name)| Identity::of(&reference(group, kind, name))).collect(),
+        }
+    }
+
+    /// The names in the order in which they go.
+    fn order(mut doomed: Vec<Doomed>) -> Vec<String> {
+        let mut order = Vec::new();
+        while let Some((_, objects)) = next(&mut doomed) {
+            let mut names: Vec<_> = objects.into_iter().map(|object| object.reference.name).collect();
+            names.sort();
+            order.push(names.join(" "));
+        }
+        order
+    }
+
+    #[test]
+    fn the_last_phase_goes_first() {
+        let all = vec![
+            doomed("", "ConfigMap", "settings", &[]),
+            doomed("apps", "Deployment", "web", &[]),
+            doomed("", "Service", "web", &[]),
+            doomed("apps", "Deployment", "store", &[]),
+        ];
+        assert_eq!(order(all), ["store web", "web", "settings"]);
+    }
+
+    #[test]
+    fn what_came_after_another_goes_before_it() {
+        let all = vec![
+            doomed("apps", "Deployment", "store", &[]),
+            doomed("apps", "Deployment", "web", &[("apps", "Deployment", "store")]),
+            // Of an earlier phase, and yet before what it came after.
+            doomed("", "ConfigMap", "filled", &[("apps", "Deployment", "store"), ("apps", "Deployment", "elsewhere")]),
+        ];
+        assert_eq!(order(all), ["web", "filled", "store"]);
+    }
+
+    #[test]
+    fn a_circle_goes_by_phases() {
+        let all = vec![
+            doomed("", "ConfigMap", "a", &[("", "Service", "b")]),
+            doomed("", "Service", "b", &[("", "ConfigMap", "a")]),
+        ];
+        assert_eq!(order(all), ["b", "a"]);
+    }
 }

@@ -42,8 +42,8 @@ pub enum Error {
     /// Documents that are no objects; all of them.
     #[error("{}", lines(.0))]
     Malformed(Vec<Problem>),
-    /// The same object is there twice.
-    #[error("{object} is there twice: in {first} and in {second}")]
+    /// The same object is there twice, in different words.
+    #[error("{object} is there twice and differs: in {first} and in {second}")]
     Duplicate {
         /// The object.
         object: Box<ObjectRef>,

@@ -7,6 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{DynamicObject, ListParams, PartialObjectMeta};
 
 use super::api::{Api, Served, api_error};
+use super::depends;
 use super::error::Error;
 use super::object::ObjectRef;
 use super::request::Limit;
@@ -45,6 +46,8 @@ pub(super) struct Live {
     pub(super) set: Option<String>,
     /// What was applied last, by its annotation.
     pub(super) hash: Option<String>,
+    /// What it says that it comes after.
+    pub(super) after: Vec<Identity>,
     /// Who manages which fields.
     pub(super) managed: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry>,
 }
@@ -64,6 +67,8 @@ impl Live {
             served: served.clone(),
             set: label(PART_OF),
             hash: annotation(APPLIED_HASH),
+            // What another tool has let through that can't be read is no order.
+            after: annotation(depends::ANNOTATION).and_then(|text| depends::parse(&text).ok()).unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
             resource_version: meta.resource_version.unwrap_or_default(),
             terminating: meta.deletion_timestamp.is_some(),

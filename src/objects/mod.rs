@@ -26,6 +26,7 @@ mod planned;
 pub mod ready;
 pub(crate) mod request;
 mod resolve;
+mod retire;
 mod send;
 mod set;
 mod staying;
@@ -44,6 +45,7 @@ pub use object::{Object, ObjectRef};
 pub use order::Phase;
 pub use planned::{Expected, Intent, Item, Planned, plan};
 pub use resolve::Place;
+pub use retire::{Heirs, plan_retiring, retire_set, unwanted};
 pub use set::{PART_OF, Parent, SetName};
 
 /// The field manager of every server-side apply.

@@ -20,6 +20,7 @@ use super::object::{Object, ObjectRef};
 use super::order::Phase;
 use super::request::Limit;
 use super::resolve::{self, Definitions, Kinds, Member, Place};
+use super::retire::pruned;
 use super::send::{Sender, Trial};
 use super::set::SetName;
 use crate::plan::event::Progress;
@@ -34,10 +35,17 @@ const MASK: &str = "***";
 pub struct Expected {
     definitions: Definitions,
     namespaces: BTreeSet<String>,
+    /// Identifiers of sets that are gone by then.
+    retired: BTreeSet<String>,
     unknown: bool,
 }
 
 impl Expected {
+    /// Says that a set is gone by then, so that its objects are no longer in the way.
+    pub fn retires(&mut self, set: &SetName) {
+        self.retired.insert(set.id());
+    }
+
     /// Says that sets come before whose objects are not known, so that any kind may be theirs.
     pub fn unknown(&mut self) {
         self.unknown = true;
@@ -142,8 +150,15 @@ async fn there(
     options: &Options,
     limit: &Limit<'_>,
 ) -> Result<Planned, Error> {
-    let State { parent, live } = State::read(api, set, members, limit).await?;
+    let State { parent, mut live } = State::read(api, set, members, limit).await?;
     let id = set.id();
+    for live in live.values_mut().filter(|live| is_namespace(&live.reference)) {
+        // Namespaces outlive their set and are given to the next one.
+        if live.set.as_ref().is_some_and(|owner| expected.retired.contains(owner)) {
+            live.set = Some(id.clone());
+        }
+    }
+    live.retain(|_, live| live.set.as_ref().is_none_or(|owner| !expected.retired.contains(owner)));
     let actions: Vec<_> = members.iter().map(|member| action(member, &live, &id)).collect();
     let changes = |index: usize| !matches!(actions[index], Ok(Action::Keep));
     let redefined = (0..members.len()).filter(|&index| changes(index));
@@ -183,15 +198,7 @@ async fn there(
         let left = departed(api, members, &live, &before, set, limit).await?;
         let mut left: Vec<_> = left.into_iter().map(|doomed| doomed.reference).collect();
         left.sort();
-        planned.items.extend(left.into_iter().map(|object| Item {
-            phase: Phase::of(object.group(), &object.kind),
-            object,
-            origin: None,
-            intent: Intent::Prune,
-            converted: None,
-            known_after: None,
-            note: None,
-        }));
+        planned.items.extend(left.into_iter().map(pruned));
     }
     Ok(planned)
 }

@@ -86,7 +86,7 @@ pub(super) struct Kinds<'a> {
 /// Resolves objects: version, kind, namespace, phase, content.
 ///
 /// # Errors
-/// Objects that can't be converted into a version that is served; objects that are there twice, custom
+/// Objects that can't be converted into a version that is served; objects that are there twice and differ, custom
 /// resources without a definition, versions that nobody serves: all of them at once.
 pub(super) async fn resolve(
     kinds: Kinds<'_>,
@@ -97,7 +97,7 @@ pub(super) async fn resolve(
     let mut definitions = Definitions::default();
     definitions.add(objects.iter().map(|(object, _)| &object.document));
     let mut members: Vec<Member> = Vec::with_capacity(objects.len());
-    let mut seen: HashMap<Identity, String> = HashMap::new();
+    let mut seen: HashMap<Identity, usize> = HashMap::new();
     let mut errors = Vec::new();
     for (object, conversion) in objects {
         let (served, listable) = match find(kinds, &object, &definitions).await {
@@ -110,12 +110,17 @@ pub(super) async fn resolve(
         };
         let mut member = member(&object, served, listable, default_namespace.unwrap_or("default"));
         member.converted = conversion.map(|conversion| Conversion { object: member.reference.clone(), ..conversion });
-        if let Some(first) = seen.get(&member.identity) {
-            let (first, second) = (first.clone(), member.origin);
-            errors.push(Error::Duplicate { object: member.reference.into(), first, second });
-        } else {
-            seen.insert(member.identity.clone(), member.origin.clone());
-            members.push(member);
+        match seen.get(&member.identity).map(|&index| &members[index]) {
+            // The same words twice say nothing else: releases were shipped with their definitions in two files.
+            Some(first) if first.document == member.document => {}
+            Some(first) => {
+                let (first, second) = (first.origin.clone(), member.origin);
+                errors.push(Error::Duplicate { object: member.reference.into(), first, second });
+            }
+            None => {
+                seen.insert(member.identity.clone(), members.len());
+                members.push(member);
+            }
         }
     }
     Error::from_many(errors).map_or(Ok(members), Err)
@@ -312,6 +317,22 @@ pub(super) mod tests {
         let kinds = Kinds { place, expected: &Definitions::default(), any: false };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(resolve(kinds, &objects, None)).expect("they are resolved")
+    }
+
+    #[test]
+    fn the_same_words_twice_are_one_object_and_others_an_error() {
+        let (one, other) = ("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {b: c}}", "data: {b: d}");
+        assert_eq!(members(&format!("{one}\n---\n{one}")).len(), 1);
+        let objects = format!("{one}\n---\n{}", one.replace("data: {b: c}", other));
+        let objects = super::super::load::parse(&objects, "test.yaml").expect("objects");
+        let place = Place::Release("1.34".parse().expect("a release"));
+        let kinds = Kinds { place, expected: &Definitions::default(), any: false };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let error = runtime.block_on(resolve(kinds, &objects, None)).err().expect("they differ");
+        assert_eq!(
+            error.to_string(),
+            "ConfigMap default/a is there twice and differs: in test.yaml:1 and in test.yaml:3"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kube::api::{Api as KubeApi, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
-use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::api::{ListParams, ObjectMeta, PartialObjectMeta};
 use kube::discovery::Discovery;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -93,8 +93,7 @@ impl SetName {
     }
 
     fn requests(&self, api: &Api) -> KubeApi<PartialObjectMeta<DynamicObject>> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", self.parent.kind()));
-        api.metadata(&Served { resource, namespaced: true }, Some(&self.namespace))
+        api.metadata(&Served { resource: resource(self.parent), namespaced: true }, Some(&self.namespace))
     }
 }
 
@@ -216,6 +215,27 @@ pub(super) async fn read(api: &Api, set: &SetName, limit: &Limit<'_>) -> Result<
     api.discover(limit).await?;
     let (discovery, _) = api.discovery().await?;
     Ok(Some(Extent::from_parent(set, &parent, &discovery)))
+}
+
+/// The sets that are ours, by name.
+pub(super) async fn all(api: &Api, limit: &Limit<'_>) -> Result<Vec<SetName>, Error> {
+    let (resource, labelled) = (resource(Parent::ConfigMap), ListParams::default().labels(ID));
+    let requests = api.metadata(&Served { resource, namespaced: true }, None);
+    let doing = || "listing sets of objects".to_owned();
+    let parents = limit.tried(doing, || requests.list_metadata(&labelled)).await?;
+    let parents = parents.map_err(|source| api_error(doing(), source))?;
+    let sets = parents.items.into_iter().filter_map(|parent| {
+        let meta = parent.metadata;
+        let set = SetName::new(meta.name.clone()?, meta.namespace.clone()?);
+        check(&set, &meta).is_ok().then_some(set)
+    });
+    let mut sets: Vec<SetName> = sets.collect();
+    sets.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    Ok(sets)
+}
+
+fn resource(parent: Parent) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", parent.kind()))
 }
 
 /// Whether the object is this set's parent, and ours to write.

@@ -54,16 +54,21 @@ pub(crate) fn binaries(test: &str) -> Option<Utf8PathBuf> {
     let folder = std::env::var(BINARIES).ok().map(Utf8PathBuf::from);
     let folder = folder.filter(|folder| folder.join("etcd").is_file() && folder.join("kube").is_file());
     if folder.is_none() {
-        let reason = format!("SKIPPED {test}: {BINARIES} does not name a folder with etcd and kube\n");
-        assert!(std::env::var_os("CI").is_none(), "{reason}");
-        // Past the capture of output, which hides what tests that pass print.
-        fs_err::OpenOptions::new()
-            .append(true)
-            .open("/dev/stderr")
-            .and_then(|mut file| file.write_all(reason.as_bytes()))
-            .expect("told");
+        skipped(test, &format!("{BINARIES} does not name a folder with etcd and kube"));
     }
     folder
+}
+
+/// Says that a test can't run here, which is an error in CI.
+pub(crate) fn skipped(test: &str, why: &str) {
+    let reason = format!("SKIPPED {test}: {why}\n");
+    assert!(std::env::var_os("CI").is_none(), "{reason}");
+    // Past the capture of output, which hides what tests that pass print.
+    fs_err::OpenOptions::new()
+        .append(true)
+        .open("/dev/stderr")
+        .and_then(|mut file| file.write_all(reason.as_bytes()))
+        .expect("told");
 }
 
 /// Makes `kube` callable by the names of its components.

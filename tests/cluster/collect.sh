@@ -88,7 +88,7 @@ clean() {
 
 whole() {
   local file pod
-  for file in index.html summary.json lab/lab.yaml lab/journal.json lab/resolved.json events/planted.txt \
+  for file in index.html summary.json lab/lab.yaml lab/journal.json lab/resolved.json lab/plan.json events/planted.txt \
     logs/planted/talker/talker.log objects/planted/pod.yaml objects/_cluster/namespace.yaml \
     "objects/_cluster/mutatingwebhookconfiguration.admissionregistration.k8s.io.yaml" \
     "nodes/$node/"{kubelet.log,containerd.log,containers.txt,images.txt,container.json,versions.txt}; do
