@@ -185,11 +185,8 @@ fn vocabulary() -> Result<Vocabulary, Failure> {
 
 /// Asks whether the lab may be broken, unless that was said.
 fn agree(lab: &Lab, mutations: usize, context: &Context) -> Result<(), Failure> {
-    let question = format!(
-        "The lab `{}` is broken and mended {} on purpose. Go on? [y/N] ",
-        lab.name,
-        counted(mutations, "time")
-    );
+    let question =
+        format!("The lab `{}` is broken and mended {} on purpose. Go on? [y/N] ", lab.name, counted(mutations, "time"));
     if context.global.yes || context::agreed(&question) {
         return Ok(());
     }

@@ -146,7 +146,11 @@ pub async fn check(site: &Site, cancel: &CancellationToken) -> Result<(), Failur
 }
 
 /// The mesh's objects; `None` as long as the `istioctl` that renders them is neither built nor fetched.
-pub(super) async fn rendered(site: &Site, progress: &Progress, cancel: &CancellationToken) -> Result<Option<Rendered>, Failure> {
+pub(super) async fn rendered(
+    site: &Site,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Option<Rendered>, Failure> {
     let Some(mesh) = &site.lab.mesh else { return Ok(None) };
     progress.status("rendering the mesh's objects");
     let recipes = site.recipes()?;

@@ -87,7 +87,8 @@ impl Edit {
                 lot.objects.remove(index);
             }
             Self::Set(_, pointer, json) => {
-                let value = serde_json::from_str(json).map_err(|error| unlike(format!("such value `{json}`: {error}")))?;
+                let value =
+                    serde_json::from_str(json).map_err(|error| unlike(format!("such value `{json}`: {error}")))?;
                 put(document, pointer, Some(value)).ok_or_else(|| unlike(format!("field `{pointer}`")))?;
             }
             Self::Unset(_, pointer) => {
@@ -99,7 +100,8 @@ impl Edit {
                 put(document, pointer, Some(text.into()));
             }
             Self::Beside(_, yaml) => {
-                let more = objects::parse(yaml, "selftest").map_err(|error| unlike(format!("such company: {error}")))?;
+                let more =
+                    objects::parse(yaml, "selftest").map_err(|error| unlike(format!("such company: {error}")))?;
                 lot.objects.extend(more);
             }
             Self::Anew(_) => {

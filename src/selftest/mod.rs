@@ -183,7 +183,8 @@ impl<'a> Subject<'a> {
         progress: &Progress,
     ) -> Result<Outcome, Failure> {
         let mut outcome = Outcome { mutation: mutation.name.to_owned(), ..Outcome::default() };
-        let skipped = |outcome: Outcome, why: String| Outcome { verdict: Verdict::Skipped, problems: vec![why], ..outcome };
+        let skipped =
+            |outcome: Outcome, why: String| Outcome { verdict: Verdict::Skipped, problems: vec![why], ..outcome };
         let mut lots = self.laid.lots();
         for edit in mutation.edits {
             match edit.make(&mut lots) {
@@ -287,9 +288,7 @@ fn still_broken(failure: Failure) -> Failure {
 /// How the step of a mutation ended.
 fn ended(outcome: &Outcome) -> event::Outcome {
     match outcome.verdict {
-        Verdict::Noticed => {
-            event::Outcome::done(format!("noticed by {}", counted(outcome.noticed.len(), "scenario")))
-        }
+        Verdict::Noticed => event::Outcome::done(format!("noticed by {}", counted(outcome.noticed.len(), "scenario"))),
         Verdict::Skipped => event::Outcome::done(format!("skipped: {}", outcome.problems.join("; "))),
         Verdict::Failed => event::Outcome::Failed { error: outcome.problems.join("; ") },
     }

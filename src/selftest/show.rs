@@ -43,14 +43,22 @@ pub fn doubted(doubts: &[Doubted], kept: &Kept) -> String {
             Answer::NoValue => writeln!(text, "-       {pattern}\n          has no value to alter{proof}"),
             Answer::Passes => {
                 let mark = if proof.is_empty() { "FAILED  " } else { "ok      " };
-                writeln!(text, "{mark}{pattern}\n          passes also as: {}{proof}", tried.join("\n                  "))
+                writeln!(
+                    text,
+                    "{mark}{pattern}\n          passes also as: {}{proof}",
+                    tried.join("\n                  ")
+                )
             }
             Answer::Unused => Ok(()),
         };
     }
     let unused = doubts.iter().filter(|doubted| doubted.answer == Answer::Unused).count();
     let fails = doubts.iter().filter(|doubted| doubted.answer == Answer::Fails).count();
-    let _ = writeln!(text, "{fails} of {} steps fail when they expect something else; no scenario that ran uses {unused}", doubts.len());
+    let _ = writeln!(
+        text,
+        "{fails} of {} steps fail when they expect something else; no scenario that ran uses {unused}",
+        doubts.len()
+    );
     text
 }
 
@@ -174,7 +182,8 @@ mod tests {
 
     fn kept() -> Kept {
         let grafana = outcome("grafana", Verdict::Noticed, &[]);
-        let field = doubt("field {string} of the answer is {string}", Answer::Fails, &["field \"a\" of the answer is \"|\""]);
+        let field =
+            doubt("field {string} of the answer is {string}", Answer::Fails, &["field \"a\" of the answer is \"|\""]);
         Kept {
             mutations: [(grafana.mutation.clone(), grafana)].into(),
             doubts: [(field.pattern.clone(), field)].into(),

@@ -118,11 +118,7 @@ pub static MUTATIONS: [Mutation; 27] = [
         "identity",
         "the client has the identity of another",
         "@identity",
-        &[Edit::Set(
-            At("Deployment", "demo", "client"),
-            "/spec/template/spec/serviceAccountName",
-            r#""default""#,
-        )],
+        &[Edit::Set(At("Deployment", "demo", "client"), "/spec/template/spec/serviceAccountName", r#""default""#)],
     ),
     mutation(
         "network",
@@ -136,12 +132,7 @@ pub static MUTATIONS: [Mutation; 27] = [
         "@sampling",
         &[Edit::Set(At("Deployment", "untraced", "first-istio"), REPLICAS, "0")],
     ),
-    usual(
-        "gateway-route",
-        "the ingress gateway has no route to the front end",
-        "@gateway",
-        &[Edit::Remove(ROUTE)],
-    ),
+    usual("gateway-route", "the ingress gateway has no route to the front end", "@gateway", &[Edit::Remove(ROUTE)]),
     mutation(
         "route-share",
         "the ingress gateway gives the front end's share of requests to the back end",
@@ -164,23 +155,24 @@ pub static MUTATIONS: [Mutation; 27] = [
         )],
     ),
     usual("telemetry", "proxies count no requests", "@telemetry", &[Edit::Remove(METRICS)]),
-    mutation(
-        "prometheus",
-        "Prometheus is down",
-        "@prometheus or @telemetry",
-        &[Edit::Set(PROMETHEUS, REPLICAS, "0")],
-    ),
+    mutation("prometheus", "Prometheus is down", "@prometheus or @telemetry", &[Edit::Set(PROMETHEUS, REPLICAS, "0")]),
     mutation(
         "scraped-pods",
         "Prometheus scrapes no pods",
         "@telemetry or @scraping",
-        &[Edit::Replace(SCRAPING, "/data/prometheus.yml", r#"regex: "true""#, r#"regex: "never""#), Edit::Anew(PROMETHEUS)],
+        &[
+            Edit::Replace(SCRAPING, "/data/prometheus.yml", r#"regex: "true""#, r#"regex: "never""#),
+            Edit::Anew(PROMETHEUS),
+        ],
     ),
     mutation(
         "scraped-istiod",
         "Prometheus does not scrape istiod",
         "@scraping",
-        &[Edit::Replace(SCRAPING, "/data/prometheus.yml", "istiod;http-monitoring", "istiod;nothing"), Edit::Anew(PROMETHEUS)],
+        &[
+            Edit::Replace(SCRAPING, "/data/prometheus.yml", "istiod;http-monitoring", "istiod;nothing"),
+            Edit::Anew(PROMETHEUS),
+        ],
     ),
     usual("sampling", "no request is traced", "@tracing", &[Edit::Beside(STRICT, NO_SAMPLING)]),
     mutation(
@@ -224,12 +216,7 @@ pub static MUTATIONS: [Mutation; 27] = [
             Edit::Anew(GRAFANA),
         ],
     ),
-    mutation(
-        "service-graph",
-        "the service graph's server is down",
-        "@pages",
-        &[Edit::Set(GRAPH, REPLICAS, "0")],
-    ),
+    mutation("service-graph", "the service graph's server is down", "@pages", &[Edit::Set(GRAPH, REPLICAS, "0")]),
 ];
 
 #[cfg(test)]

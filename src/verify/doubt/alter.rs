@@ -29,8 +29,7 @@ pub(super) fn alterations(vocabulary: &Vocabulary, step: &Step) -> Vec<Step> {
         for other in others(value.trim_matches(['"', '\'']), &matched.entry) {
             let text = format!("{before}{}{after}", quoted(&other));
             // Its time must stay as it is, and it must stay the same step.
-            let is_same =
-                |found: Matched| found.entry.pattern == matched.entry.pattern && found.when == matched.when;
+            let is_same = |found: Matched| found.entry.pattern == matched.entry.pattern && found.when == matched.when;
             if vocabulary.find(&text).is_ok_and(is_same) {
                 steps.push(Step { value: text, ..step.clone() });
             }

@@ -244,8 +244,7 @@ mod tests {
         let (progress, cancel) = (Progress::silent(), CancellationToken::new());
         let doubted = doubt_with(Arc::new(vocabulary()), config, &options, &progress, &cancel).await;
         let doubted = doubted.expect("it ran");
-        let told: Vec<_> =
-            doubted.iter().map(|one| (one.pattern.as_str(), one.answer, one.tried.join(", "))).collect();
+        let told: Vec<_> = doubted.iter().map(|one| (one.pattern.as_str(), one.answer, one.tried.join(", "))).collect();
         assert_eq!(
             told,
             [
