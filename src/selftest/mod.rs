@@ -232,7 +232,7 @@ impl<'a> Subject<'a> {
     async fn broken(&self, mutation: &Mutation, lots: &[Lot], progress: &Progress) -> Result<Broken, Failure> {
         progress.status("breaking it");
         let written = self.laid.apply(lots, progress, self.cancel).await?;
-        self.settling(progress).settle(&written, mutation.is_stuck).await?;
+        self.settling(progress).settle(&written, mutation.is_stuck, mutation.gone).await?;
         let records = self.run(self.options.clone(), progress).await?;
         Ok(Broken { written, records })
     }
@@ -247,7 +247,7 @@ impl<'a> Subject<'a> {
     ) -> Result<Vec<String>, Failure> {
         progress.status("mending it");
         mend().await?;
-        self.settling(progress).settle(written, false).await?;
+        self.settling(progress).settle(written, false, None).await?;
         let records = self.run(Options { only: Some(concerned), ..self.options.clone() }, progress).await?;
         let failed = records.iter().filter(|record| record.status != Status::Passed);
         Ok(failed.map(|record| format!("does not pass again after it was mended: {}", judge::name(record))).collect())

@@ -38,11 +38,16 @@ pub(super) struct Settling<'a> {
 impl Settling<'_> {
     /// Waits until the objects that were written are what they are to be: workloads have the pods that they want and
     /// no others, proxies have their configuration and use it, and Prometheus knows no pod that is gone. A pod
-    /// `is_stuck` if it is not to become ready.
+    /// `is_stuck` if it is not to become ready; of what is to be `gone` Prometheus has no sample then.
     ///
     /// # Errors
     /// A workload that does not come to rest; what the API server fails with; an interruption.
-    pub(super) async fn settle(&self, written: &[ObjectRef], is_stuck: bool) -> Result<(), Failure> {
+    pub(super) async fn settle(
+        &self,
+        written: &[ObjectRef],
+        is_stuck: bool,
+        gone: Option<&str>,
+    ) -> Result<(), Failure> {
         let workloads: Vec<ObjectRef> = written.iter().filter(|object| object.kind == "Deployment").cloned().collect();
         if !is_stuck {
             let (progress, cancel) = (self.progress, self.cancel);
@@ -61,7 +66,14 @@ impl Settling<'_> {
         if !workloads.is_empty() {
             self.forgotten().await?;
         }
-        self.pause(DRAIN).await
+        self.pause(DRAIN).await?;
+        let Some(gone) = gone else { return Ok(()) };
+        let begin = Instant::now();
+        while begin.elapsed() < SOON && self.prometheus.query(gone).await.is_ok_and(|value| !value.is_empty()) {
+            self.progress.status(format!("waiting until Prometheus has no {gone}"));
+            self.pause(PAUSE).await?;
+        }
+        Ok(())
     }
 
     /// Waits until a deployment's newest pods are there and none is ending.

@@ -18,6 +18,8 @@ pub struct Mutation {
     pub is_default: bool,
     /// Whether a pod of what is altered never becomes ready, so that nobody waits for it.
     pub is_stuck: bool,
+    /// A query that gives nothing any more as soon as what is broken is broken everywhere.
+    pub gone: Option<&'static str>,
     /// How the lab's objects are altered.
     pub edits: &'static [Edit],
 }
@@ -29,7 +31,7 @@ const fn mutation(
     noticed_by: &'static str,
     edits: &'static [Edit],
 ) -> Mutation {
-    Mutation { name, breaks, noticed_by, is_default: false, is_stuck: false, edits }
+    Mutation { name, breaks, noticed_by, is_default: false, is_stuck: false, gone: None, edits }
 }
 
 /// A mutation that is made when nothing is said: one of each subject, so that all of them take a few minutes.
@@ -154,7 +156,11 @@ pub static MUTATIONS: [Mutation; 27] = [
             r#"[{"name": "NAME", "value": "backend"}, {"name": "BACKEND_URL", "value": "http://client:8080"}]"#,
         )],
     ),
-    usual("telemetry", "proxies count no requests", "@telemetry", &[Edit::Remove(METRICS)]),
+    Mutation {
+        // A proxy forgets its counters only when the last connection by the old configuration is closed.
+        gone: Some("istio_requests_total"),
+        ..usual("telemetry", "proxies count no requests", "@telemetry", &[Edit::Remove(METRICS)])
+    },
     mutation("prometheus", "Prometheus is down", "@prometheus or @telemetry", &[Edit::Set(PROMETHEUS, REPLICAS, "0")]),
     mutation(
         "scraped-pods",

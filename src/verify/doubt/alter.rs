@@ -25,8 +25,9 @@ pub(super) fn alterations(vocabulary: &Vocabulary, step: &Step) -> Vec<Step> {
     for Range { start, end } in values(&step.value).into_iter().rev() {
         let (before, value, after) = (&step.value[..start], &step.value[start..end], &step.value[end..]);
         let quote = value.chars().next().filter(|first| !first.is_ascii_digit());
+        let inner = quote.and_then(|quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value);
         let quoted = |text: &str| quote.map_or(text.to_owned(), |quote| format!("{quote}{text}{quote}"));
-        for other in others(value.trim_matches(['"', '\'']), &matched.entry) {
+        for other in others(inner, &matched.entry) {
             let text = format!("{before}{}{after}", quoted(&other));
             // Its time must stay as it is, and it must stay the same step.
             let is_same = |found: Matched| found.entry.pattern == matched.entry.pattern && found.when == matched.when;
