@@ -5,10 +5,12 @@ Feature: The service graph
   @telemetry @calls
   Scenario: Calls are edges between workloads
     Given the sum of 'istio_requests_total{reporter="source",source_workload="client",destination_workload="frontend",response_code="200"}' is remembered
+    And the sum of 'istio_requests_total{reporter="source",source_workload="frontend",destination_workload="backend",response_code="200"}' is remembered
     When "client" in namespace "demo" sends 3 requests to "http://frontend:8080/graph/${unique}"
     Then every request is answered with status 200
-    # A rate needs two scrapes of the series: the first comes before the second lot of requests.
+    # A rate needs two scrapes of each series: the first comes before the second lot of requests.
     And eventually within 15 seconds the sum of 'istio_requests_total{reporter="source",source_workload="client",destination_workload="frontend",response_code="200"}' has risen by at least 3
+    And eventually within 15 seconds the sum of 'istio_requests_total{reporter="source",source_workload="frontend",destination_workload="backend",response_code="200"}' has risen by at least 3
     When "client" in namespace "demo" sends 5 requests to "http://frontend:8080/graph/${unique}"
     Then every request is answered with status 200
     And eventually within 15 seconds the service graph shows that "client" calls "frontend"

@@ -96,6 +96,7 @@ async fn collected(folder: &Folder, cluster: Result<kube::Client, String>) -> (C
         nodes: Vec::new(),
         cluster,
         logins: Some(&logins),
+        plan: Ok(json!({"sets": [{"objects": [{"fields": [{"after": "c4n4ry-in-env"}]}]}]})),
         cause: Some("error: Pod default/planted failed, c4n4ry-in-env".to_owned()),
         to: &to,
         limit: Duration::from_mins(1),

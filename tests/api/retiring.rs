@@ -52,8 +52,9 @@ async fn an_application_that_got_another_name_keeps_its_namespace() {
     applied(&api, "retiring-old", BEFORE).await.expect("applied");
     let heirs = Heirs::from([("retiring".to_owned(), set("retiring-new"))]);
 
-    let told = plan_retiring(&api, &set("retiring-old"), &heirs, LIMIT, &Progress::silent(), &CancellationToken::new());
-    let told: Vec<_> = told.await.expect("a plan").items.iter().map(|item| item.object.to_string()).collect();
+    let (progress, cancel, old) = (Progress::silent(), CancellationToken::new(), set("retiring-old"));
+    let told = plan_retiring(&api, &old, &heirs, LIMIT, &progress, &cancel).await.expect("a plan");
+    let told: Vec<_> = told.items.iter().map(|item| item.object.to_string()).collect();
     assert_eq!(told, ["ConfigMap retiring/settings"]);
     // As long as the old set is there, its objects are in the way.
     let refused = planned(&api, "retiring-new", &mut Expected::default()).await;
