@@ -50,13 +50,13 @@ pub fn chosen(names: &[String], all: bool) -> Result<Vec<&'static Mutation>, Fai
     if names.is_empty() {
         return Ok(MUTATIONS.iter().filter(|mutation| all || mutation.is_default).collect());
     }
-    let named = |name: &String| {
+    let find = |name: &String| {
         MUTATIONS.iter().find(|mutation| mutation.name == name).ok_or_else(|| {
             Failure::new(Kind::Usage, format!("there is no mutation `{name}`"))
                 .hint("`istiolab selftest mutate --list` shows them.")
         })
     };
-    names.iter().map(named).collect()
+    names.iter().map(find).collect()
 }
 
 /// Doubts the steps that scenarios use ([`verify::doubt`]), as a step of the run.
@@ -203,17 +203,20 @@ impl<'a> Subject<'a> {
                 outcome.problems = judge::problems(&broken.records, &wanted);
                 broken
             }
-            Err(failure) if failure.kind == Kind::Interrupted => return Err(still_broken(failure)),
+            Err(failure) if failure.kind == Kind::Interrupted => return Err(still_broken(failure, progress)),
             Err(failure) => {
                 outcome.problems.push(format!("it could not be made: {}", failure.lines().join(": ")));
                 Broken::default()
             }
         };
         outcome.noticed = judge::noticed(&broken.records, &self.vocabulary);
+        for noticed in &outcome.noticed {
+            progress.detail(format!("{}\n{}", noticed.scenario, noticed.error));
+        }
         let failed = broken.records.iter().filter(|record| record.status == Status::Failed);
         let concerned = failed.map(|record| (record.file.clone(), record.line)).chain(wanted).collect();
-        let unmended = self.mended(mend, &broken.written, concerned, progress).await.map_err(still_broken)?;
-        outcome.problems.extend(unmended);
+        let unmended = self.mended(mend, &broken.written, concerned, progress).await;
+        outcome.problems.extend(unmended.map_err(|failure| still_broken(failure, progress))?);
         outcome.verdict = if outcome.problems.is_empty() { Verdict::Noticed } else { Verdict::Failed };
         Ok(outcome)
     }
@@ -280,8 +283,9 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// A failure after which the lab may be broken.
-fn still_broken(failure: Failure) -> Failure {
+/// A failure after which the lab may be broken. Warned of as well, for what ends the run may have another word.
+fn still_broken(failure: Failure, progress: &Progress) -> Failure {
+    progress.warn(format!("The lab may be broken still; {MEND}"));
     Failure { hints: vec![MEND.to_owned()], ..failure }
 }
 

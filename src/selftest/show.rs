@@ -49,6 +49,13 @@ pub fn doubted(doubts: &[Doubted], kept: &Kept) -> String {
                     tried.join("\n                  ")
                 )
             }
+            Answer::Unclear => {
+                writeln!(
+                    text,
+                    "FAILED  {pattern}\n          another step failed: {}",
+                    tried.join("\n                  ")
+                )
+            }
             Answer::Unused => Ok(()),
         };
     }
@@ -149,7 +156,7 @@ pub fn page(vocabulary: &Vocabulary, kept: &Kept) -> String {
             Some(Doubted { answer: Answer::Fails, tried, .. }) => format!("`{}`", tried.join(" ").replace('|', "\\|")),
             Some(Doubted { answer: Answer::NoValue, .. }) => "has no value".to_owned(),
             Some(Doubted { answer: Answer::Passes, .. }) => "passes all the same".to_owned(),
-            Some(Doubted { answer: Answer::Unused, .. }) | None => String::new(),
+            Some(Doubted { answer: Answer::Unused | Answer::Unclear, .. }) | None => String::new(),
         };
         let mutations = kept.failing(entry.pattern).join(", ");
         let _ = writeln!(text, "| `{}` | {mutations} | {doubted} |", entry.pattern);

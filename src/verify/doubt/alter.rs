@@ -17,8 +17,9 @@ pub(super) fn alterations(vocabulary: &Vocabulary, step: &Step) -> Vec<Step> {
     if let Some(cell) = step.table.as_ref().and_then(|table| table.rows.last()?.last()) {
         for other in others(cell, &matched.entry) {
             let mut altered = step.clone();
-            let last = altered.table.as_mut().and_then(|table| table.rows.last_mut()?.last_mut());
-            last.into_iter().for_each(|cell| cell.clone_from(&other));
+            if let Some(cell) = altered.table.as_mut().and_then(|table| table.rows.last_mut()?.last_mut()) {
+                *cell = other;
+            }
             steps.push(altered);
         }
     }
@@ -59,6 +60,11 @@ fn values(text: &str) -> Vec<Range<usize>> {
     let mut rest = 0;
     while let Some(start) = text[rest..].find(|sign: char| matches!(sign, '"' | '\'' | '0'..='9')) {
         let start = rest + start;
+        // In the middle of a word it is an apostrophe, or part of a name.
+        if text[..start].chars().next_back().is_some_and(char::is_alphanumeric) {
+            rest = start + 1;
+            continue;
+        }
         let length = text[start..].find(|sign: char| !sign.is_ascii_digit());
         let end = match length {
             Some(0) => closing(text, start),
@@ -100,6 +106,7 @@ mod tests {
             entry("the query {promql} gives {float}", Kind::Check),
             entry("it has these fields:", Kind::Check),
             entry("it is so", Kind::Check),
+            entry("the lab's v1 is called {string}", Kind::Check),
         ])
         .expect("the patterns are expressions")
     }
@@ -123,6 +130,7 @@ mod tests {
             ]
         );
         assert_eq!(altered("'a \"b\"' sends 2 requests"), ["'a \"b\"-not' sends 2 requests"]);
+        assert_eq!(altered("the lab's v1 is called \"x\""), ["the lab's v1 is called \"x-not\""]);
         assert_eq!(altered("it is so"), [""; 0]);
         assert_eq!(altered("nobody knows it"), [""; 0]);
     }

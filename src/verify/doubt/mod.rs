@@ -40,6 +40,8 @@ pub enum Answer {
     Fails,
     /// It does not, whatever it expects.
     Passes,
+    /// Another step failed before it came to it.
+    Unclear,
     /// It has no value to alter.
     NoValue,
     /// No scenario that runs uses it.
@@ -54,8 +56,13 @@ struct Doubt {
     place: Place,
     line: usize,
     alterations: VecDeque<Step>,
+    /// How often it may still be tried again because another step failed before.
+    again: u32,
     doubted: Doubted,
 }
+
+/// How often an altered step is tried again at most where another step failed before it.
+const AGAIN: u32 = 2;
 
 /// Runs scenarios with one step altered in each, as often as needed to have doubted every step that the selected
 /// scenarios use. Within a round a scenario runs once, since it may count on being alone.
@@ -143,9 +150,9 @@ fn doubts(vocabulary: &Vocabulary, selection: &Selection) -> (Vec<Doubt>, Vec<Do
             done.push(doubted);
             continue;
         };
-        doubted.answer = Answer::Passes;
+        doubted.answer = Answer::Unclear;
         *load.entry(place.clone()).or_default() += 1;
-        doubts.push(Doubt { feature, place, line, alterations, doubted });
+        doubts.push(Doubt { feature, place, line, alterations, again: AGAIN, doubted });
     }
     (doubts, done)
 }
@@ -200,8 +207,20 @@ fn judge(doubt: &mut Doubt, step: &Step, record: Option<&record::Scenario>) {
             doubt.doubted.tried = vec![text];
             doubt.doubted.told = failed.error.clone().unwrap_or_default();
         }
-        Some(failed) => doubt.doubted.tried.push(format!("{text} (another step failed: {})", failed.text)),
-        None => doubt.doubted.tried.push(text),
+        // The lab is busy, or the scenario counts on what an earlier one did.
+        Some(failed) if failed.line < doubt.line => {
+            if doubt.again > 0 {
+                doubt.again -= 1;
+                doubt.alterations.push_front(step.clone());
+            } else {
+                doubt.doubted.tried.push(format!("{text} (before it failed: {})", failed.text));
+            }
+        }
+        // It passed, whatever came of those behind it.
+        _ => {
+            doubt.doubted.answer = Answer::Passes;
+            doubt.doubted.tried.push(text);
+        }
     }
 }
 
