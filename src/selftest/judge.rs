@@ -82,6 +82,16 @@ fn pattern(step: &Step, vocabulary: &Vocabulary) -> Option<&'static str> {
     matched.map(|matched| matched.entry.pattern)
 }
 
+/// The places of scenarios that failed and were not to, or the other way round.
+pub(super) fn surprising(records: &[Scenario], wanted: &BTreeSet<Place>) -> BTreeSet<Place> {
+    let places = records.iter().map(|record| (record, (record.file.clone(), record.line)));
+    let surprising = places.filter(|(record, place)| match record.status {
+        Status::Failed => !wanted.contains(place),
+        _ => wanted.contains(place),
+    });
+    surprising.map(|(_, place)| place).collect()
+}
+
 /// What is wrong with `records` if exactly the scenarios at the places `wanted` were to fail.
 pub(super) fn problems(records: &[Scenario], wanted: &BTreeSet<Place>) -> Vec<String> {
     let mut problems = Vec::new();
@@ -132,6 +142,8 @@ mod tests {
             record(6, Status::Passed, ""),
         ];
         let wanted = [1, 2, 4].map(|line| ("f.feature".to_owned(), line)).into();
+        let surprises: Vec<usize> = surprising(&records, &wanted).into_iter().map(|(_, line)| line).collect();
+        assert_eq!(surprises, [2, 3]);
         assert_eq!(
             problems(&records, &wanted),
             ["did not notice: F: s2", "failed without reason: F: s3", "failed without saying why: F: s4"]

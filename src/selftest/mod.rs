@@ -150,7 +150,7 @@ impl<'a> Subject<'a> {
         mend: impl AsyncFn() -> Result<(), Failure>,
     ) -> Result<Vec<Outcome>, Failure> {
         step(self.progress, "before", "running the scenarios before anything is broken", async |progress| {
-            let records = self.run(self.options.clone(), progress).await?;
+            let records = self.sure(self.options.clone(), &BTreeSet::new(), progress).await?;
             let failed: Vec<String> =
                 records.iter().filter(|record| record.status == Status::Failed).map(judge::name).collect();
             if failed.is_empty() {
@@ -198,7 +198,7 @@ impl<'a> Subject<'a> {
             return Ok(skipped(outcome, format!("the lab has no scenario that answers `{}`", mutation.noticed_by)));
         }
         // From here on the lab is broken, whatever happens.
-        let broken = match self.broken(mutation, &lots, progress).await {
+        let broken = match self.broken(mutation, &lots, &wanted, progress).await {
             Ok(broken) => {
                 outcome.problems = judge::problems(&broken.records, &wanted);
                 broken
@@ -232,11 +232,17 @@ impl<'a> Subject<'a> {
     }
 
     /// Breaks the lab and runs all of its scenarios.
-    async fn broken(&self, mutation: &Mutation, lots: &[Lot], progress: &Progress) -> Result<Broken, Failure> {
+    async fn broken(
+        &self,
+        mutation: &Mutation,
+        lots: &[Lot],
+        wanted: &BTreeSet<Place>,
+        progress: &Progress,
+    ) -> Result<Broken, Failure> {
         progress.status("breaking it");
         let written = self.laid.apply(lots, progress, self.cancel).await?;
         self.settling(progress).settle(&written, mutation.is_stuck, mutation.gone).await?;
-        let records = self.run(self.options.clone(), progress).await?;
+        let records = self.sure(self.options.clone(), wanted, progress).await?;
         Ok(Broken { written, records })
     }
 
@@ -251,13 +257,37 @@ impl<'a> Subject<'a> {
         progress.status("mending it");
         mend().await?;
         self.settling(progress).settle(written, false, None).await?;
-        let records = self.run(Options { only: Some(concerned), ..self.options.clone() }, progress).await?;
+        let options = Options { only: Some(concerned), ..self.options.clone() };
+        let records = self.sure(options, &BTreeSet::new(), progress).await?;
         let failed = records.iter().filter(|record| record.status != Status::Passed);
         Ok(failed.map(|record| format!("does not pass again after it was mended: {}", judge::name(record))).collect())
     }
 
     fn settling<'b>(&'b self, progress: &'b Progress) -> Settling<'b> {
         Settling { api: self.laid.api(), prometheus: &self.prometheus, progress, cancel: self.cancel }
+    }
+
+    /// Runs scenarios of which those at the places `wanted` are to fail. What comes as a surprise is run once more, and
+    /// only that counts: a busy machine is no mutation.
+    async fn sure(
+        &self,
+        options: Options,
+        wanted: &BTreeSet<Place>,
+        progress: &Progress,
+    ) -> Result<Vec<Scenario>, Failure> {
+        let mut records = self.run(options.clone(), progress).await?;
+        let surprising = judge::surprising(&records, wanted);
+        if surprising.is_empty() {
+            return Ok(records);
+        }
+        for record in records.iter().filter(|record| surprising.contains(&(record.file.clone(), record.line))) {
+            let told = record.error.as_deref().unwrap_or("it passed");
+            progress.detail(format!("Surprising, and run again: {}\n{told}", judge::name(record)));
+        }
+        let again = self.run(Options { only: Some(surprising.clone()), ..options }, progress).await?;
+        records.retain(|record| !surprising.contains(&(record.file.clone(), record.line)));
+        records.extend(again);
+        Ok(records)
     }
 
     /// Runs scenarios. What they tell is not for the reports of this run: there they are to fail.
