@@ -100,7 +100,8 @@ const PREFACE: &str = "\
 
 A scenario that can't fail proves nothing. `istiolab selftest mutate` breaks a lab that is up, one thing at a time, runs
 all of its scenarios each time, and compares: those that depend on what is broken must fail, and no others; then `up`
-mends the lab, and they must pass again.
+mends the lab, and they must pass again. What comes as a surprise is run once more, and only that counts: a busy machine
+is no mutation.
 
 ```console
 $ istiolab selftest mutate --yes                  # the usual ones, in bold below
