@@ -328,7 +328,7 @@ pub(super) mod tests {
         let place = Place::Release("1.34".parse().expect("a release"));
         let kinds = Kinds { place, expected: &Definitions::default(), any: false };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let error = runtime.block_on(resolve(kinds, &objects, None)).err().expect("they differ");
+        let Err(error) = runtime.block_on(resolve(kinds, &objects, None)) else { panic!("they differ") };
         assert_eq!(
             error.to_string(),
             "ConfigMap default/a is there twice and differs: in test.yaml:1 and in test.yaml:3"
