@@ -116,7 +116,7 @@ pub static MUTATIONS: [Mutation; 27] = [
         "@mtls or @identity",
         &[Edit::Set(STRICT, "/spec/mtls/mode", r#""DISABLE""#)],
     ),
-    usual(
+    mutation(
         "identity",
         "the client has the identity of another",
         "@identity",
@@ -189,7 +189,7 @@ pub static MUTATIONS: [Mutation; 27] = [
     ),
     mutation("zipkin", "Zipkin is down", "@zipkin", &[Edit::Set(ZIPKIN, REPLICAS, "0")]),
     mutation("grafana", "Grafana is down", "@grafana", &[Edit::Set(GRAFANA, REPLICAS, "0")]),
-    usual(
+    mutation(
         "data-source",
         "Grafana has no data source",
         "@datasource",
