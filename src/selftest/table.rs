@@ -126,7 +126,8 @@ pub static MUTATIONS: [Mutation; 27] = [
         "network",
         "a service leads to a port on which nobody listens",
         "@network",
-        &[Edit::Set(At("Service", "plain", "first-istio"), "/spec/ports/0/targetPort", "9")],
+        // The workload itself is the one that asks, over connections that it keeps.
+        &[Edit::Set(At("Service", "plain", "first-istio"), "/spec/ports/0/targetPort", "9"), Edit::Anew(PLAIN)],
     ),
     mutation(
         "sender",
