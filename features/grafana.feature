@@ -5,17 +5,18 @@ Feature: Dashboards in Grafana
   Scenario: Grafana is healthy
     Then eventually within 20 seconds Grafana is healthy
 
-  @requires(prometheus)
+  @datasource @requires(prometheus)
   Scenario: The data source is there by provisioning
     Then eventually within 20 seconds Grafana has the provisioned data source "Prometheus" of type "prometheus"
 
+  @dashboard
   Scenario: The dashboard is there by provisioning
     Then eventually within 20 seconds Grafana has the provisioned dashboard "Istiolab mesh overview"
     And Grafana's folder "Istiolab" has the dashboard "Istiolab mesh overview"
     And Grafana's folder "Istiolab" has these dashboards:
       | Istiolab mesh overview |
 
-  @telemetry @requires(prometheus) @requires(demo)
+  @telemetry @datasource @dashboard @panels @requires(prometheus) @requires(demo)
   Scenario: Panels show the traffic of the mesh
     When "client" in namespace "demo" sends 2 requests to "http://httpbin:8000/status/207"
     Then every request is answered with status 207

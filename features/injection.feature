@@ -4,7 +4,7 @@ Feature: Sidecar injection
   label on the namespace, which has the API server ask istiod for each new pod, or by hand, before
   the workload is applied.
 
-  @requires(plain)
+  @plain @requires(plain)
   Scenario: Without injection a pod has its own container alone
     Given namespace "plain" has the label "istio-injection" with value ""
     Then every pod of "first-istio" in namespace "plain" has 1 container
@@ -47,14 +47,14 @@ Feature: Sidecar injection
     And every pod of "frontend" in namespace "demo" has 2 containers
     And every pod of "frontend" in namespace "demo" is ready
 
-  @requires(manual)
+  @manual @requires(manual)
   Scenario: A workload injected by hand has a proxy without any label
     Given namespace "manual" has the label "istio-injection" with value ""
     Then every pod of "first-istio" in namespace "manual" has 2 containers
     And every pod of "first-istio" in namespace "manual" has a container named "istio-proxy"
     And every pod of "first-istio" in namespace "manual" is ready
 
-  @requires(plain)
+  @by-hand @requires(plain)
   Scenario: Injection by hand can be undone
     Given these objects in namespace "plain":
       """

@@ -3,7 +3,7 @@ Feature: Metrics in Prometheus
   Every proxy counts the requests that it passes on, by who called whom and what was answered. Each
   scenario uses an answer's code of its own, so that none can take another's requests for its own.
 
-  @requires(mesh)
+  @scraping @requires(mesh)
   Scenario: The control plane and every proxy are scraped
     Then eventually within 20 seconds every target of job "istiod" is up
     And eventually within 20 seconds at least 5 targets of job "kubernetes-pods" are up
@@ -35,14 +35,14 @@ Feature: Metrics in Prometheus
     Then every request is answered with status 503
     And eventually within 15 seconds the sum of 'istio_requests_total{reporter="destination",destination_workload="backend",response_code="503"}' has risen by 4
 
-  @telemetry @requires(demo)
+  @telemetry @gateway @requires(demo)
   Scenario: Requests through the ingress gateway are counted there
     Given the sum of 'istio_requests_total{reporter="source",source_workload="istio-ingressgateway",response_code="418"}' is remembered
     When 6 requests are sent through the ingress gateway to "http://demo.istiolab.local/fail?code=418"
     Then every request is answered with status 418
     And eventually within 15 seconds the sum of 'istio_requests_total{reporter="source",source_workload="istio-ingressgateway",response_code="418"}' has risen by 6
 
-  @telemetry @requires(demo)
+  @telemetry @identity @requires(demo)
   Scenario: The called side knows by mutual TLS who called
     Given the sum of 'istio_requests_total{reporter="destination",source_principal="spiffe://cluster.local/ns/demo/sa/client",connection_security_policy="mutual_tls",response_code="206"}' is remembered
     When "client" in namespace "demo" sends 3 requests to "http://httpbin:8000/status/206"

@@ -2,7 +2,7 @@
 Feature: The service graph
   Who calls whom, read from the metrics, on the paths that Istio's former add-on had.
 
-  @telemetry
+  @telemetry @calls
   Scenario: Calls are edges between workloads
     Given the sum of 'istio_requests_total{reporter="source",source_workload="client",destination_workload="frontend",response_code="200"}' is remembered
     And the sum of 'istio_requests_total{reporter="source",source_workload="frontend",destination_workload="backend",response_code="200"}' is remembered
@@ -17,14 +17,18 @@ Feature: The service graph
     And eventually within 15 seconds the service graph shows that "frontend" calls "backend"
     And the service graph shows no call from "backend" to "client"
 
-  @requires(servicegraph)
+  @pages @requires(servicegraph)
   Scenario Outline: The path <path> answers
     Then eventually within 15 seconds the lab's service graph answers on "<path>" with "<text>"
 
     Examples:
-      | path                                | text              |
-      | /force/forcegraph.html              | d3graph           |
-      | /dotviz?time_horizon=1m             | Service graph     |
+      | path                   | text    |
+      | /force/forcegraph.html | d3graph |
+
+    @prometheus
+    Examples:
+      | path                                | text               |
+      | /dotviz?time_horizon=1m             | Service graph      |
       | /dotgraph?time_horizon=1m           | istio-servicegraph |
-      | /d3graph?destination_namespace=demo | links             |
-      | /graph?filter_empty=true            | edges             |
+      | /d3graph?destination_namespace=demo | links              |
+      | /graph?filter_empty=true            | edges              |

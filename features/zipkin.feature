@@ -10,12 +10,13 @@ Feature: Traces in Zipkin
     And eventually within 5 seconds the trace of the request from "client" is at least 4 spans deep
     And eventually within 5 seconds the trace of the request from "client" has no gap
 
+  @gateway @route
   Scenario: A trace begins at the ingress gateway
     When 1 request is sent through the ingress gateway to "http://demo.istiolab.local/traced/${unique}"
     Then every request is answered with status 200
     And eventually within 15 seconds the trace of the request from "the ingress gateway" spans "istio-ingressgateway.istio-system, frontend.demo, backend.demo"
 
-  @requires(untraced)
+  @sampling @requires(untraced)
   Scenario: Where sampling is off there is no trace
     When "first-istio" in namespace "untraced" sends 3 requests to "http://frontend.demo:8080/untraced/${unique}"
     Then every request is answered with status 200

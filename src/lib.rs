@@ -23,6 +23,7 @@ pub mod paths;
 pub mod plan;
 pub mod process;
 pub mod report;
+pub mod selftest;
 pub mod spec;
 pub mod verify;
 pub mod yaml;

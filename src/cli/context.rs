@@ -187,6 +187,15 @@ impl Context {
     }
 }
 
+/// Asks the person at the terminal; nobody there agrees to nothing.
+pub(super) fn agreed(question: &str) -> bool {
+    let mut answer = String::new();
+    let asked = std::io::stdin().is_terminal()
+        && std::io::stderr().write_all(question.as_bytes()).is_ok()
+        && std::io::stdin().read_line(&mut answer).is_ok();
+    asked && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
 fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

@@ -1,10 +1,10 @@
 //! `istiolab doctor`: looks at this machine and, if asked to, mends it.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Context;
+use super::{Context, context};
 use crate::cluster::registry_container;
 use crate::doctor::{self, Options, Remedy, Report, fix};
 use crate::error::{Failure, Kind};
@@ -78,8 +78,5 @@ fn agreed(remedy: &Remedy) -> bool {
         question = format!("{question}  {command}\n");
     }
     question.push_str("Run this? [y/N] ");
-    let mut answer = String::new();
-    let asked =
-        std::io::stderr().write_all(question.as_bytes()).is_ok() && std::io::stdin().read_line(&mut answer).is_ok();
-    asked && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    context::agreed(&question)
 }

@@ -14,6 +14,7 @@ mod plan;
 mod reach;
 mod run;
 mod schema;
+mod selftest;
 mod signals;
 mod status;
 mod steps;
@@ -126,6 +127,7 @@ enum Verb {
     Graph(graph::Args),
     Steps(steps::Args),
     Lint(lint::Args),
+    Selftest(selftest::Args),
     Images(images::Args),
     Schema(schema::Args),
     Completion(completion::Args),
@@ -147,6 +149,7 @@ async fn dispatch(verb: Verb, context: &Context) -> Result<(), Failure> {
         Verb::Graph(args) => args.run(context).await,
         Verb::Steps(args) => args.run(context),
         Verb::Lint(args) => args.run(context),
+        Verb::Selftest(args) => args.run(context).await,
         Verb::Images(args) => args.run(context).await,
         Verb::Schema(args) => args.run(context),
         Verb::Completion(args) => args.run(context),

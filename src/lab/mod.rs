@@ -1,5 +1,6 @@
 //! A lab as a whole: what it needs, making it, looking at it, taking it down.
 
+pub mod altered;
 pub mod collect;
 pub mod demand;
 pub mod down;

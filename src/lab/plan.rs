@@ -146,7 +146,11 @@ pub async fn check(site: &Site, cancel: &CancellationToken) -> Result<(), Failur
 }
 
 /// The mesh's objects; `None` as long as the `istioctl` that renders them is neither built nor fetched.
-async fn rendered(site: &Site, progress: &Progress, cancel: &CancellationToken) -> Result<Option<Rendered>, Failure> {
+pub(super) async fn rendered(
+    site: &Site,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Option<Rendered>, Failure> {
     let Some(mesh) = &site.lab.mesh else { return Ok(None) };
     progress.status("rendering the mesh's objects");
     let recipes = site.recipes()?;
@@ -161,7 +165,7 @@ async fn rendered(site: &Site, progress: &Progress, cancel: &CancellationToken) 
 
 /// The lab's cluster, if there is one. Whoever has no kubeconfig has none; only if there is one that leads
 /// nowhere the engine is asked what became of it.
-async fn api(site: &Site) -> Result<Option<Api>, Failure> {
+pub(super) async fn api(site: &Site) -> Result<Option<Api>, Failure> {
     let kubeconfig = site.folder.join("kubeconfig");
     if !kubeconfig.is_file() {
         return Ok(None);

@@ -99,7 +99,11 @@ impl Api {
         let (discovery, _) = self.discovery().await?;
         Ok(discovery
             .get(group)
-            .and_then(|group| group.recommended_kind(kind))
+            // A kind need not be served in the version that the group prefers.
+            .and_then(|group| {
+                let any = || group.resources_by_stability().into_iter().find(|(resource, _)| resource.kind == kind);
+                group.recommended_kind(kind).or_else(any)
+            })
             .map(|(resource, capabilities)| Served { resource, namespaced: capabilities.scope == Scope::Namespaced }))
     }
 

@@ -5,6 +5,7 @@
 //! scenario's trail, and its end is an event that reports read.
 
 mod arguments;
+pub mod doubt;
 mod involved;
 mod leaks;
 mod leftovers;
@@ -36,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use arguments::Arguments;
 pub use programs::Programs;
-pub use select::{Place, Shard};
+pub use select::{Place, Shard, selected};
 pub use steps::vocabulary;
 pub use unmet::Unmet;
 pub use world::Scene;
@@ -241,6 +242,17 @@ async fn run_with(
     cancel: &CancellationToken,
 ) -> Result<Ran, Failure> {
     let selection = select::select(&options)?;
+    run_selected(vocabulary, config, selection, &options, progress, cancel).await
+}
+
+async fn run_selected(
+    vocabulary: Arc<Vocabulary>,
+    config: kube::Config,
+    selection: select::Selection,
+    options: &Options,
+    progress: &Progress,
+    cancel: &CancellationToken,
+) -> Result<Ran, Failure> {
     let client = kube::Client::try_from(config.clone()).map_err(|error| Failure::new(Kind::Unavailable, error))?;
     // Dropping the caller's future must end the thread as well.
     let inner = cancel.child_token();
@@ -253,7 +265,7 @@ async fn run_with(
         programs: options.programs.clone(),
         cancel: inner,
     };
-    let (handle, teller) = (tokio::runtime::Handle::current(), progress.clone());
+    let (handle, teller, options) = (tokio::runtime::Handle::current(), progress.clone(), options.clone());
     let ran = tokio::task::spawn_blocking(move || handle.block_on(run::execute(shared, selection, &options, &teller)))
         .await
         .map_err(|error| Failure::new(Kind::Unexpected, error).context("running the scenarios"))??;

@@ -48,6 +48,11 @@ pub(super) struct Selection {
 }
 
 impl Selection {
+    /// These features whole.
+    pub(super) fn of(features: Vec<Feature>) -> Self {
+        Self { features, ..Self::default() }
+    }
+
     /// The scenarios that run, with their features.
     #[cfg(test)]
     pub(super) fn scenarios(&self) -> impl Iterator<Item = (&Feature, &gherkin::Scenario)> {
@@ -91,6 +96,28 @@ pub(super) fn file(feature: &Feature) -> String {
 /// [`Kind::BadInput`] with all files that can't be read or are no Gherkin, or a tag expression that
 /// can't be; [`Kind::Usage`] if nothing is left.
 pub(super) fn select(options: &Options) -> Result<Selection, Failure> {
+    let selection = gather(options)?;
+    // A part may be empty where there are more machines than scenarios.
+    if selection.counted == 0 {
+        return Err(Failure::new(Kind::Usage, "no scenario is left to run")
+            .hint("Look at --tags, --name and the lab's features.paths."));
+    }
+    Ok(selection)
+}
+
+/// Names, as `Feature: scenario`, and places of what `options` select and the lab can run; none is no error here.
+///
+/// # Errors
+/// [`Kind::BadInput`] as for a run.
+pub fn selected(options: &Options) -> Result<Vec<(String, Place)>, Failure> {
+    let selection = gather(options)?;
+    let named = |(feature, scenario): (&Feature, &gherkin::Scenario)| {
+        (format!("{}: {}", feature.name, scenario.name), place(feature, scenario))
+    };
+    Ok(selection.scenarios().map(named).collect())
+}
+
+fn gather(options: &Options) -> Result<Selection, Failure> {
     let tags = options.tags.as_deref().map(parse_tags).transpose()?;
     let mut selection = Selection::default();
     let mut problems = Vec::new();
@@ -102,11 +129,6 @@ pub(super) fn select(options: &Options) -> Result<Selection, Failure> {
     }
     if !problems.is_empty() {
         return Err(Failure::new(Kind::BadInput, problems.join("\n")));
-    }
-    // A part may be empty where there are more machines than scenarios.
-    if selection.counted == 0 {
-        return Err(Failure::new(Kind::Usage, "no scenario is left to run")
-            .hint("Look at --tags, --name and the lab's features.paths."));
     }
     Ok(selection)
 }

@@ -10,5 +10,6 @@ mod mirror;
 mod plan;
 mod sandbox;
 mod schema;
+mod selftest;
 mod steps;
 mod usage;

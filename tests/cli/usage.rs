@@ -31,6 +31,7 @@ fn help_names_every_verb_and_exit_code() {
       graph       Show who calls whom in the mesh, from Prometheus' metrics
       steps       Show the steps that scenarios are written in
       lint        Look for faults in the lab's feature files, without a cluster
+      selftest    Prove that the lab's scenarios fail when they should
       images      Build and show the images that labs are made of
       schema      Print the JSON Schema of lab files
       completion  Print a script that completes istiolab's command line
