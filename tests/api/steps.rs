@@ -14,8 +14,8 @@ use crate::server::{api, applied, get, patch, shared};
 
 /// A feature of one scenario.
 fn feature(steps: &str) -> String {
-    let steps = steps.lines().map(|line| format!("    {line}\n")).collect::<String>();
-    format!("Feature: F\n  Scenario: s\n{steps}")
+    let steps: Vec<String> = steps.lines().map(|line| format!("    {line}")).collect();
+    format!("Feature: F\n  Scenario: s\n{}\n", steps.join("\n"))
 }
 
 /// Runs one scenario.
