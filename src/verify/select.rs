@@ -54,7 +54,6 @@ impl Selection {
     }
 
     /// The scenarios that run, with their features.
-    #[cfg(test)]
     pub(super) fn scenarios(&self) -> impl Iterator<Item = (&Feature, &gherkin::Scenario)> {
         self.features.iter().flat_map(|feature| scenarios(feature).map(move |scenario| (feature, scenario)))
     }
