@@ -136,7 +136,8 @@ impl Mutate {
             mend().await?;
             let site = Site::open(made.clone(), &context.paths, context.access())?;
             let laid = Laid::read(site, progress, cancel).await?;
-            let subject = Subject::new(laid, folder, config, Options::of(made), progress, cancel)?;
+            let options = Options::of(made).against(folder.join("kubeconfig"));
+            let subject = Subject::new(laid, folder, config, options, progress, cancel)?;
             subject.mutate(&mutations, mend).await
         };
         let outcomes = context.report(Some(&lab), work).await?;
@@ -156,7 +157,7 @@ impl Mutate {
 impl Steps {
     async fn run(self, lab: Lab, context: &Context) -> Result<(), Failure> {
         let folder = context.paths.lab(&lab.name);
-        let own = Options::of(&lab);
+        let own = Options::of(&lab).against(folder.join("kubeconfig"));
         let tags = self.tags.or(own.tags.clone());
         let options = Options { tags, parallel: own.parallel.max(selftest::PARALLEL), ..own };
         let (tried, options) = (&lab, &options);

@@ -15,7 +15,7 @@ use crate::observe::{Proxy, snapshot};
 use crate::plan::event::{Outcome, Progress, What};
 use crate::plan::journal::Journal;
 use crate::spec::Lab;
-use crate::verify::{self, Options, Place, Programs, Ran, Shard, Totals};
+use crate::verify::{self, Options, Place, Ran, Shard, Totals};
 
 /// Run the lab's scenarios
 #[derive(Debug, clap::Args)]
@@ -99,7 +99,6 @@ impl Choice {
         let hint = "Run `istiolab up` first, or `istiolab run`, which does both.";
         let config = context.cluster(lab, hint).await?;
         let options = Options {
-            programs: Programs::of(lab).against(folder.join("kubeconfig")),
             tags: self.tags.clone().or_else(|| lab.features.tags.clone()),
             name: self.name.clone(),
             parallel: self.parallel.map_or(lab.features.parallel, usize::from),
@@ -107,7 +106,7 @@ impl Choice {
             retry: usize::from(self.retry),
             shard: self.shard,
             only: self.rerun_failed.then(|| last_failed(&folder)).transpose()?,
-            ..Options::of(lab)
+            ..Options::of(lab).against(folder.join("kubeconfig"))
         };
         let begin = SystemTime::now();
         let ran = self.rounds(&config, &options, progress, &context.cancel).await?;

@@ -128,6 +128,12 @@ impl Options {
             ..Self::default()
         }
     }
+
+    /// The same with the way to the lab's cluster for the programs that scenarios run.
+    #[must_use]
+    pub fn against(self, kubeconfig: impl Into<Utf8PathBuf>) -> Self {
+        Self { programs: self.programs.against(kubeconfig), ..self }
+    }
 }
 
 /// How many scenarios ended how.
