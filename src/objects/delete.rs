@@ -107,17 +107,38 @@ pub(super) async fn remove(
     Ok(deleted)
 }
 
-/// Takes out what goes next: the last phase of what nothing that is still there came after.
+/// Takes out what goes next: of the last phase what nothing that is still there came after; where there is no
+/// such object, what came after those of that phase, whatever its own phase is.
 fn next(doomed: &mut Vec<Doomed>) -> Option<(Phase, Vec<Doomed>)> {
+    let phase = doomed.iter().map(Doomed::phase).max()?;
     let needed: HashSet<Identity> = doomed.iter().flat_map(|object| object.after.iter().cloned()).collect();
-    let is_free = |object: &Doomed| needed.is_empty() || !needed.contains(&Identity::of(&object.reference));
-    let free = doomed.iter().filter(|object| is_free(object)).map(Doomed::phase).max();
-    // What came after each other in a circle was not applied by us; it has no order but that of the phases.
-    let phase = free.or_else(|| doomed.iter().map(Doomed::phase).max())?;
-    let goes = |object: &Doomed| object.phase() == phase && (free.is_none() || is_free(object));
-    let (next, left) = std::mem::take(doomed).into_iter().partition(goes);
-    *doomed = left;
-    Some((phase, next))
+    let is_free = |object: &Doomed| !needed.contains(&Identity::of(&object.reference));
+    let mut goes: Vec<bool> = doomed.iter().map(|object| object.phase() == phase).collect();
+    // A chain has at most as many links as there are objects. One that has no end is a circle, which was not
+    // applied by us, and has no order but that of the phases.
+    for _ in 0..=doomed.len() {
+        if doomed.iter().zip(&goes).any(|(object, goes)| *goes && is_free(object)) {
+            for (object, goes) in doomed.iter().zip(&mut goes) {
+                *goes = *goes && is_free(object);
+            }
+            return Some((phase, taken(doomed, goes)));
+        }
+        let before: HashSet<Identity> = doomed
+            .iter()
+            .zip(&goes)
+            .filter(|(_, goes)| **goes)
+            .map(|(object, _)| Identity::of(&object.reference))
+            .collect();
+        goes = doomed.iter().map(|object| object.after.iter().any(|after| before.contains(after))).collect();
+    }
+    let goes = doomed.iter().map(|object| object.phase() == phase).collect();
+    Some((phase, taken(doomed, goes)))
+}
+
+/// Takes out the objects at these places.
+fn taken(doomed: &mut Vec<Doomed>, places: Vec<bool>) -> Vec<Doomed> {
+    let mut places = places.into_iter();
+    doomed.extract_if(.., |_| places.next().unwrap_or_default()).collect()
 }
 
 async fn delete(api: &Api, object: &Doomed, limit: &Limit<'_>) -> Result<(), Error> {
@@ -342,8 +363,9 @@ mod tests {
             doomed("apps", "Deployment", "web", &[("apps", "Deployment", "store")]),
             // Of an earlier phase, and yet before what it came after.
             doomed("", "ConfigMap", "filled", &[("apps", "Deployment", "store"), ("apps", "Deployment", "elsewhere")]),
+            doomed("", "ConfigMap", "settings", &[]),
         ];
-        assert_eq!(order(all), ["web", "filled", "store"]);
+        assert_eq!(order(all), ["web", "filled", "store", "settings"]);
     }
 
     #[test]

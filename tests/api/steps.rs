@@ -8,7 +8,6 @@ use istiolab::verify::record::{Scenario, Status};
 use istiolab::verify::{Options, Programs};
 use serde_json::{Value, json};
 
-use crate::programs::binaries;
 use crate::scenarios::{error, ran_with};
 use crate::server::{api, applied, get, patch, shared};
 
@@ -209,9 +208,9 @@ async fn a_wait_goes_on_as_soon_as_the_object_changes() {
 async fn a_pinned_program_asks_the_cluster_of_the_scenario() {
     let test = "a_pinned_program_asks_the_cluster_of_the_scenario";
     let Some(_) = with_map(test, "steps-program").await else { return };
-    let (Some(bin), Some(own)) = (binaries(test), shared(test).await) else { return };
+    let Some(own) = shared(test).await else { return };
     let program = |version: &str| Program {
-        path: bin.join("kubectl").into_string(),
+        path: own.folder().join("kubectl").into_string(),
         version: version.to_owned(),
         version_arguments: vec!["version".to_owned(), "--client".to_owned()],
     };
