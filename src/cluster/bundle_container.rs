@@ -14,10 +14,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use tokio_util::sync::CancellationToken;
 
-use super::registry_container::{
-    Handle, PORT, configured_port, inspect, make, owned, published, remove_container, running, start,
-};
-use super::{Error, labels, network};
+use super::registry_container::{Handle, PORT, configured_port, inspect, make, owned, published, running, start};
+use super::{Error, labels, network, removal};
 use crate::images::digest::Hasher;
 
 /// The label with what is served, so that other files are noticed.
@@ -73,7 +71,7 @@ pub async fn ensure(
         let joined = old.host_config.as_ref().and_then(|config| config.network_mode.as_deref()) == Some(&network);
         let same = joined && label == Some(&serves);
         if !same || wanted.port.is_some_and(|port| configured_port(&old) != Some(port)) {
-            remove_container(docker, &name).await?;
+            removal::container(docker, &name, &name).await?;
         } else if !old.state.is_some_and(|state| state.running.unwrap_or_default()) {
             start(docker, &name, wanted.port).await?;
             created = true;
@@ -94,7 +92,7 @@ pub async fn remove(docker: &Docker, lab: &str) -> Result<bool, Error> {
     let name = name(lab);
     let Some(container) = inspect(docker, &name).await? else { return Ok(false) };
     owned(&name, &container, lab)?;
-    remove_container(docker, &name).await?;
+    removal::container(docker, &name, &name).await?;
     Ok(true)
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::ContainerSummaryStateEnum;
-use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions};
+use bollard::query_parameters::{ListContainersOptionsBuilder, StartContainerOptions};
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::record::{Phase, Record, delete_file, write_private};
-use super::{Error, Node, Provider, State, Wanted, config, network, orphan};
+use super::{Error, Node, Provider, State, Wanted, config, network, orphan, removal};
 use crate::error::{Failure, Kind as FailureKind};
 use crate::images::engine;
 use crate::plan::event::Progress;
@@ -53,14 +53,7 @@ impl Kind {
     async fn remove(&self, nodes: &[Node]) -> Result<(), Error> {
         let remove = |node: &Node| {
             let (docker, name, id) = (self.docker.clone(), node.name.clone(), node.id.clone());
-            async move {
-                let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-                match docker.remove_container(&id, Some(options)).await {
-                    // Gone or going already.
-                    Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(()),
-                    result => result.map_err(engine::Error::request(format!("removing the node {name}"))),
-                }
-            }
+            async move { removal::container(&docker, &id, &name).await }
         };
         try_join_all(nodes.iter().map(remove)).await?;
         Ok(())

@@ -27,6 +27,7 @@ pub mod ready;
 pub mod record;
 pub mod records;
 pub mod registry_container;
+mod removal;
 pub mod services;
 
 /// How long the line to the API server may be still while an answer is awaited.

@@ -9,6 +9,7 @@ use bollard::errors::Error as EngineError;
 use bollard::models::{NetworkCreateRequest, NetworkInspect};
 use bollard::query_parameters::InspectNetworkOptions;
 
+use super::removal::is_gone;
 use super::{Error, is_labelled, labels};
 use crate::images::engine;
 
@@ -62,7 +63,10 @@ pub async fn remove(docker: &Docker, lab: &str) -> Result<bool, Error> {
     let name = name(lab);
     let Some(found) = inspect(docker, &name).await? else { return Ok(false) };
     let name = owned(name, &found, lab)?;
-    docker.remove_network(&name).await.map_err(engine::Error::request("removing the lab's network"))?;
+    match docker.remove_network(&name).await {
+        Err(error) if is_gone(&error) => {}
+        removed => removed.map_err(engine::Error::request("removing the lab's network"))?,
+    }
     Ok(true)
 }
 

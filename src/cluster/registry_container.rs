@@ -11,14 +11,14 @@ use bollard::models::{
     VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-    StartContainerOptions,
+    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveVolumeOptions, StartContainerOptions,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::removal::{self, is_gone};
 use super::{Error, is_labelled, labels, network, pause};
 use crate::images::engine;
 use crate::images::registry::Client;
@@ -84,7 +84,7 @@ pub async fn ensure(
         let joined = old.host_config.as_ref().and_then(|config| config.network_mode.as_deref()) == Some(&network);
         let same = joined && (wanted.is_none() || wanted == old.image);
         if !same || port.is_some_and(|port| configured_port(&old) != Some(port)) {
-            remove_container(docker, &name).await?;
+            removal::container(docker, &name, &name).await?;
         } else if !old.state.is_some_and(|state| state.running.unwrap_or_default()) {
             start(docker, &name, port).await?;
             created = true;
@@ -167,18 +167,20 @@ pub async fn remove(docker: &Docker, lab: &str) -> Result<bool, Error> {
     let container = inspect(docker, &name).await?;
     if let Some(container) = &container {
         owned(&name, container, lab)?;
-        remove_container(docker, &name).await?;
+        removal::container(docker, &name, &name).await?;
     }
     let ours = match docker.inspect_volume(&name).await {
-        Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => false,
+        Err(error) if is_gone(&error) => false,
         volume => {
             let volume = volume.map_err(engine::Error::request("looking for the registry's volume"))?;
             is_labelled(&volume.labels, lab)
         }
     };
     if ours {
-        let removed = docker.remove_volume(&name, None::<RemoveVolumeOptions>).await;
-        removed.map_err(engine::Error::request("removing the registry's volume"))?;
+        match docker.remove_volume(&name, None::<RemoveVolumeOptions>).await {
+            Err(error) if is_gone(&error) => {}
+            removed => removed.map_err(engine::Error::request("removing the registry's volume"))?,
+        }
     }
     Ok(container.is_some() || ours)
 }
@@ -264,18 +266,10 @@ pub(super) async fn start(docker: &Docker, name: &str, port: Option<u16>) -> Res
         (Ok(()), _) => Ok(()),
         (Err(source), Some(port)) if taken(&source) => {
             // It can't run; without it, the next try starts clean.
-            remove_container(docker, name).await?;
+            removal::container(docker, name, name).await?;
             Err(Error::PortTaken { port, source })
         }
         (Err(source), _) => Err(engine::Error::request("starting the registry")(source).into()),
-    }
-}
-
-pub(super) async fn remove_container(docker: &Docker, name: &str) -> Result<(), Error> {
-    let options = RemoveContainerOptionsBuilder::default().force(true).build();
-    match docker.remove_container(name, Some(options)).await {
-        Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-        result => Ok(result.map_err(engine::Error::request(format!("removing the container {name}")))?),
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, KillContainerOptions, RemoveContainerOptions, StopContainerOptions,
+    CreateContainerOptionsBuilder, KillContainerOptions, RemoveContainerOptions, RemoveContainerOptionsBuilder,
+    StopContainerOptions,
 };
 use istiolab::cluster::{Error, network, registry_container};
 use istiolab::error::{Failure, Kind};
@@ -104,6 +105,25 @@ async fn one_that_was_stopped_or_killed_is_started_with_its_images() {
     assert_eq!(there, root(&target));
     lab.docker.kill_container(&first.container, None::<KillContainerOptions>).await.expect("it dies");
     assert_eq!(lab.registry().await.host_port, first.host_port);
+    lab.clean().await;
+}
+
+/// The engine goes on with what a program that was killed had asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_goes_already_is_waited_for() {
+    let Some(lab) = Lab::needed("going").await else { return };
+    for _ in 0..5 {
+        let registry = lab.registry().await;
+        let options = RemoveContainerOptionsBuilder::default().force(true).build();
+        let others = lab.docker.remove_container(&registry.container, Some(options));
+        let ours = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            registry_container::remove(&lab.docker, &lab.name).await
+        };
+        let (others, ours) = tokio::join!(others, ours);
+        others.expect("it goes");
+        assert!(ours.expect("it goes, and its volume"));
+    }
     lab.clean().await;
 }
 
