@@ -45,6 +45,8 @@ mod scenarios;
 mod server;
 #[path = "api/skew.rs"]
 mod skew;
+#[path = "skipped/mod.rs"]
+mod skipped;
 #[path = "api/steps.rs"]
 mod steps;
 #[path = "api/stuck.rs"]

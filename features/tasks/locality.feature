@@ -22,7 +22,7 @@ Feature: Locality
           loadBalancer:
             localityLbSetting: {enabled: true}
           # Failing over needs to know who fails.
-          outlierDetection: {consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 8s, maxEjectionPercent: 100}
+          outlierDetection: {consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 12s, maxEjectionPercent: 100}
       ---
       apiVersion: networking.istio.io/v1
       kind: VirtualService
@@ -43,7 +43,9 @@ Feature: Locality
     Then every request is answered with field "version" "v2"
     When "client" in namespace "tasks" sends 3 requests to "http://${unique}:8080/fail?code=500"
     Then every request is answered with status 500
+    # Envoy tells its threads of a second change within one second only at that second's end.
+    And eventually within 10 seconds "client" in namespace "tasks" gets an answer with field "version" "v3" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 20 requests to "http://${unique}:8080/"
     Then every request is answered with field "version" "v3"
     # Who failed is tried again after a while.
-    And eventually within 30 seconds "client" in namespace "tasks" gets an answer with field "version" "v1" from "http://${unique}:8080/"
+    And eventually within 40 seconds "client" in namespace "tasks" gets an answer with field "version" "v1" from "http://${unique}:8080/"

@@ -94,4 +94,4 @@ Feature: Timeouts and retries
     When "client" in namespace "tasks" sends 2 requests to "http://${unique}:8080/fail?code=511"
     Then every request is answered with status 511
     And eventually within 30 seconds the query 'istio_requests_total{reporter="destination",destination_service_name="${unique}",response_code="511"}' gives 8
-    And the query 'istio_requests_total{reporter="source",destination_service_name="${unique}",response_code="511"}' gives 2
+    And eventually within 30 seconds the query 'istio_requests_total{reporter="source",destination_service_name="${unique}",response_code="511"}' gives 2

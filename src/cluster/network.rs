@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 
 use bollard::Docker;
-use bollard::errors::Error as EngineError;
 use bollard::models::{NetworkCreateRequest, NetworkInspect};
 use bollard::query_parameters::InspectNetworkOptions;
 
@@ -81,7 +80,7 @@ fn owned(name: String, found: &NetworkInspect, lab: &str) -> Result<String, Erro
 async fn inspect(docker: &Docker, name: &str) -> Result<Option<NetworkInspect>, Error> {
     match docker.inspect_network(name, None::<InspectNetworkOptions>).await {
         Ok(found) => Ok(Some(found)),
-        Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
         Err(source) => Err(engine::Error::request(format!("looking for the network {name}"))(source).into()),
     }
 }

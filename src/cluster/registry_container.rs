@@ -196,7 +196,7 @@ pub(super) fn owned(name: &str, container: &ContainerInspectResponse, lab: &str)
 
 pub(super) async fn inspect(docker: &Docker, name: &str) -> Result<Option<ContainerInspectResponse>, Error> {
     match docker.inspect_container(name, None::<InspectContainerOptions>).await {
-        Err(EngineError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
         found => Ok(Some(found.map_err(engine::Error::request(format!("looking for the container {name}")))?)),
     }
 }

@@ -15,7 +15,7 @@ use super::inventory::{self, Identity, Live};
 use super::object::ObjectRef;
 use super::order::Phase;
 use super::request::Limit;
-use super::retire;
+use super::retire::{self, Heirs};
 use super::set::{PART_OF, SetName};
 use super::staying::{self, Staying};
 use super::watch::watch;
@@ -74,7 +74,7 @@ pub async fn delete_set(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Deleted, Error> {
-    retire::retire(api, set, &BTreeMap::new(), &Limit::new(deadline, progress, cancel)).await
+    retire::retire_set(api, set, &Heirs::new(), deadline, progress, cancel).await
 }
 
 /// Deletes objects, phase by phase from the last to the first, and waits until each phase is gone. What

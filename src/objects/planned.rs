@@ -203,7 +203,7 @@ async fn there(
     Ok(planned)
 }
 
-fn is_namespace(object: &ObjectRef) -> bool {
+pub(super) fn is_namespace(object: &ObjectRef) -> bool {
     object.kind == "Namespace" && object.group().is_empty()
 }
 

@@ -14,7 +14,7 @@ use super::error::Error;
 use super::inventory::{self, Live, Wanted};
 use super::object::ObjectRef;
 use super::order::Phase;
-use super::planned::{Intent, Item, Planned};
+use super::planned::{Intent, Item, Planned, is_namespace};
 use super::request::Limit;
 use super::set::{self, PART_OF, SetName};
 use crate::plan::event::Progress;
@@ -53,10 +53,7 @@ pub async fn retire_set(
     progress: &Progress,
     cancel: &CancellationToken,
 ) -> Result<Deleted, Error> {
-    retire(api, set, heirs, &Limit::new(deadline, progress, cancel)).await
-}
-
-pub(super) async fn retire(api: &Api, set: &SetName, heirs: &Heirs, limit: &Limit<'_>) -> Result<Deleted, Error> {
+    let limit = &Limit::new(deadline, progress, cancel);
     let Some(members) = members(api, set, limit).await? else { return Ok(Deleted::default()) };
     let mut doomed = Vec::with_capacity(members.len());
     for live in &members {
@@ -121,8 +118,7 @@ async fn members(api: &Api, set: &SetName, limit: &Limit<'_>) -> Result<Option<V
 }
 
 fn heir<'a>(live: &Live, heirs: &'a Heirs) -> Option<&'a SetName> {
-    let is_namespace = live.reference.kind == "Namespace" && live.reference.group().is_empty();
-    if is_namespace { heirs.get(&live.reference.name) } else { None }
+    if is_namespace(&live.reference) { heirs.get(&live.reference.name) } else { None }
 }
 
 /// Marks an object as a member of another set.

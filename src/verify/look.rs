@@ -170,7 +170,7 @@ impl Scene {
         let params = choice.list();
         let (at, begin) = (SystemTime::now(), Instant::now());
         let answer = requests.list(&params).await;
-        let (at, elapsed, sent) = (at, begin.elapsed(), None);
+        let (elapsed, sent) = (begin.elapsed(), None);
         let list = match answer {
             Ok(list) => list,
             Err(error) => {

@@ -1,10 +1,11 @@
 //! Programs of Kubernetes as child processes that end with this program, however it ends.
 
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::{Child, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::skipped::skipped;
 
 /// The folder with `etcd` and `kube`.
 const BINARIES: &str = "ISTIOLAB_TEST_BINARIES";
@@ -57,18 +58,6 @@ pub(crate) fn binaries(test: &str) -> Option<Utf8PathBuf> {
         skipped(test, &format!("{BINARIES} does not name a folder with etcd and kube"));
     }
     folder
-}
-
-/// Says that a test can't run here, which is an error in CI.
-pub(crate) fn skipped(test: &str, why: &str) {
-    let reason = format!("SKIPPED {test}: {why}\n");
-    assert!(std::env::var_os("CI").is_none(), "{reason}");
-    // Past the capture of output, which hides what tests that pass print.
-    fs_err::OpenOptions::new()
-        .append(true)
-        .open("/dev/stderr")
-        .and_then(|mut file| file.write_all(reason.as_bytes()))
-        .expect("told");
 }
 
 /// Makes `kube` callable by the names of its components.

@@ -11,9 +11,10 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::own::api_of;
-use crate::programs::{command, skipped};
+use crate::programs::command;
 use crate::readiness::{deployment, reference, set_status};
 use crate::server::{objects, shared};
+use crate::skipped::skipped;
 
 /// What the process is told: the server's port, and the time by the right clock.
 const CHILD: &str = "ISTIOLAB_TEST_SKEWED";

@@ -5,6 +5,8 @@
 //! `ISTIOLAB_TEST_REPORT_TOOLS`. The files, and pictures of the page, stay in `target/tmp/reports`.
 
 mod run;
+#[path = "../skipped/mod.rs"]
+mod skipped;
 mod tools;
 
 use tools::check;

@@ -121,12 +121,10 @@ pub(super) async fn doubt_with(
 fn doubts(vocabulary: &Vocabulary, selection: &Selection) -> (Vec<Doubt>, Vec<Doubted>) {
     let mut uses: BTreeMap<&'static str, Vec<(Feature, &Step)>> = BTreeMap::new();
     for feature in &selection.features {
-        let own = feature.scenarios.iter().map(|scenario| (None, scenario));
-        let ruled = feature.rules.iter().flat_map(|rule| rule.scenarios.iter().map(move |one| (Some(rule), one)));
-        for (rule, scenario) in own.chain(ruled) {
+        for scenario in select::scenarios(feature) {
             for step in &scenario.steps {
                 if let Ok(matched) = vocabulary.find(&step.value) {
-                    uses.entry(matched.entry.pattern).or_default().push((alone(feature, rule, scenario), step));
+                    uses.entry(matched.entry.pattern).or_default().push((alone(feature, scenario), step));
                 }
             }
         }
@@ -158,9 +156,9 @@ fn doubts(vocabulary: &Vocabulary, selection: &Selection) -> (Vec<Doubt>, Vec<Do
 }
 
 /// The feature with this scenario alone.
-fn alone(feature: &Feature, rule: Option<&Rule>, scenario: &Scenario) -> Feature {
+fn alone(feature: &Feature, scenario: &Scenario) -> Feature {
     let scenarios = vec![scenario.clone()];
-    let (scenarios, rules) = match rule {
+    let (scenarios, rules) = match select::rule(feature, scenario) {
         None => (scenarios, Vec::new()),
         Some(rule) => (Vec::new(), vec![Rule { scenarios, ..rule.clone() }]),
     };
