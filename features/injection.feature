@@ -4,7 +4,7 @@ Feature: Sidecar injection
   label on the namespace, which has the API server ask istiod for each new pod, or by hand, before
   the workload is applied.
 
-  @plain @requires(plain)
+  @plain @bare @settled @requires(plain)
   Scenario: Without injection a pod has its own container alone
     Given namespace "plain" has the label "istio-injection" with value ""
     Then every pod of "first-istio" in namespace "plain" has 1 container

@@ -41,7 +41,7 @@ Feature: Mutual TLS
     Then the proxy of "client" in namespace "demo" has a certificate for "spiffe://cluster.local/ns/demo/sa/client"
     And the certificate of the proxy of "client" in namespace "demo" is valid for at least 10 minutes
 
-  @plain @requires(plain)
+  @plain @network @requires(plain)
   Scenario: Without proxies nobody proves anything
     When "first-istio" in namespace "plain" sends 1 request to "http://first-istio:8080/unproven/${unique}"
     Then every request is answered with status 200

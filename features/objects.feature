@@ -85,7 +85,7 @@ Feature: Objects
     When the label "tier" of ConfigMap "fields-${unique}" in namespace "default" is set to "front"
     Then there is at least 1 ConfigMap in namespace "default" with labels "tier=front,istiolab.dev/scenario=${unique}"
 
-  @requires(plain)
+  @settled @requires(plain)
   Scenario: A change of others' objects is for the scenario alone
     When the label "scenario" of Deployment "first-istio" in namespace "plain" is set to "${unique}"
     Then field "metadata.labels.scenario" of Deployment "first-istio" in namespace "plain" is "${unique}"

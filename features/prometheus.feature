@@ -68,7 +68,7 @@ Feature: Metrics in Prometheus
     And the query 'time() - process_start_time_seconds{job="prometheus"}' gives at most 10000000
     And the query 'up{job="nobody"}' gives nothing
 
-  @requires(mesh)
+  @alert @requires(mesh)
   Scenario: Rules are evaluated
     Then eventually within 20 seconds Prometheus has the recording rule "workload:istio_requests:rate1m"
     And eventually within 20 seconds Prometheus has the alerting rule "ControlPlaneDown"

@@ -82,7 +82,7 @@ Feature: Traffic
     And "client" in namespace "demo" has received 2 requests to "/arrived/${unique}"
     And "client" in namespace "demo" has received 0 requests to "/lost/${unique}"
 
-  @plain @strict @requires(plain)
+  @plain @strict @network @requires(plain)
   Scenario: Connections that are refused, closed and answered
     When "first-istio" in namespace "plain" sends "hello" over TCP to "127.0.0.1:9" 2 times
     Then every TCP connection is refused

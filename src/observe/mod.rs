@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::error::{Failure, Kind};
 
 pub use access_log::AccessLine;
-pub use proxy::{Answer, Exchange, Inside, Proxy, Service};
+pub use proxy::{Answer, Exchange, Inside, Proxy, Service, Tls};
 
 /// Why an observation could not be made.
 #[derive(Debug, Error)]

@@ -3,6 +3,7 @@
 //! program started, and what works for `kubectl proxy` works here.
 
 mod inside;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use inside::Inside;
+pub use tls::Tls;
 
 use super::Error;
 

@@ -34,7 +34,7 @@ use crate::verify::doubt::{Answer, Doubted};
 use crate::verify::record::{Scenario, Status};
 use crate::verify::vocabulary::Vocabulary;
 use crate::verify::{self, Options, Place};
-use settle::Settling;
+use settle::{REMEMBERED, SOON, Settling};
 
 /// How many scenarios run at once at least: those that fail spend their time waiting.
 pub const PARALLEL: usize = 8;
@@ -215,7 +215,7 @@ impl<'a> Subject<'a> {
         }
         let failed = broken.records.iter().filter(|record| record.status == Status::Failed);
         let concerned = failed.map(|record| (record.file.clone(), record.line)).chain(wanted).collect();
-        let unmended = self.mended(mend, &broken.written, concerned, progress).await;
+        let unmended = self.mended(mend, &broken.written, mutation.over, concerned, progress).await;
         outcome.problems.extend(unmended.map_err(|failure| still_broken(failure, progress))?);
         outcome.verdict = if outcome.problems.is_empty() { Verdict::Noticed } else { Verdict::Failed };
         Ok(outcome)
@@ -241,7 +241,8 @@ impl<'a> Subject<'a> {
     ) -> Result<Broken, Failure> {
         progress.status("breaking it");
         let written = self.laid.apply(lots, progress, self.cancel).await?;
-        self.settling(progress).settle(&written, mutation.is_stuck, mutation.gone).await?;
+        let gone = mutation.gone.map(|gone| (gone, SOON));
+        self.settling(progress).settle(&written, mutation.is_stuck, gone).await?;
         let records = self.sure(self.options.clone(), wanted, progress).await?;
         Ok(Broken { written, records })
     }
@@ -251,12 +252,13 @@ impl<'a> Subject<'a> {
         &self,
         mend: &impl AsyncFn() -> Result<(), Failure>,
         written: &[ObjectRef],
+        over: Option<&str>,
         concerned: BTreeSet<Place>,
         progress: &Progress,
     ) -> Result<Vec<String>, Failure> {
         progress.status("mending it");
         mend().await?;
-        self.settling(progress).settle(written, false, None).await?;
+        self.settling(progress).settle(written, false, over.map(|over| (over, REMEMBERED))).await?;
         let options = Options { only: Some(concerned), ..self.options.clone() };
         let records = self.sure(options, &BTreeSet::new(), progress).await?;
         let failed = records.iter().filter(|record| record.status != Status::Passed);

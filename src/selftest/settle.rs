@@ -19,12 +19,15 @@ use crate::plan::graph::interrupted;
 const ROLLOUT: Duration = Duration::from_mins(2);
 /// How long proxies may take to take their configuration, and Prometheus to forget pods that are gone. That it takes
 /// longer is no failure: what is broken may be the very thing.
-const SOON: Duration = Duration::from_secs(15);
+pub(super) const SOON: Duration = Duration::from_secs(15);
 /// Proxies let go of connections by the old configuration a second after they got the new one; kube-proxy needs
 /// about as long for a service.
 const DRAIN: Duration = Duration::from_secs(2);
 /// The pause between looks.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long Prometheus may remember what was broken: a rate over a minute, and a scrape.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(90);
 
 /// Who waits, and for whom.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +41,8 @@ pub(super) struct Settling<'a> {
 impl Settling<'_> {
     /// Waits until the objects that were written are what they are to be: workloads have the pods that they want and
     /// no others, proxies have their configuration and use it, and Prometheus knows no pod that is gone. A pod
-    /// `is_stuck` if it is not to become ready; of what is to be `gone` Prometheus has no sample then.
+    /// `is_stuck` if it is not to become ready; of what is to be `gone` Prometheus has no sample then,
+    /// unless that takes too long.
     ///
     /// # Errors
     /// A workload that does not come to rest; what the API server fails with; an interruption.
@@ -46,7 +50,7 @@ impl Settling<'_> {
         &self,
         written: &[ObjectRef],
         is_stuck: bool,
-        gone: Option<&str>,
+        gone: Option<(&str, Duration)>,
     ) -> Result<(), Failure> {
         let workloads: Vec<ObjectRef> = written.iter().filter(|object| object.kind == "Deployment").cloned().collect();
         if !is_stuck {
@@ -67,9 +71,9 @@ impl Settling<'_> {
             self.forgotten().await?;
         }
         self.pause(DRAIN).await?;
-        let Some(gone) = gone else { return Ok(()) };
+        let Some((gone, limit)) = gone else { return Ok(()) };
         let begin = Instant::now();
-        while begin.elapsed() < SOON && self.prometheus.query(gone).await.is_ok_and(|value| !value.is_empty()) {
+        while begin.elapsed() < limit && self.prometheus.query(gone).await.is_ok_and(|value| !value.is_empty()) {
             self.progress.status(format!("waiting until Prometheus has no {gone}"));
             self.pause(PAUSE).await?;
         }

@@ -20,6 +20,8 @@ pub struct Mutation {
     pub is_stuck: bool,
     /// A query that gives nothing any more as soon as what is broken is broken everywhere.
     pub gone: Option<&'static str>,
+    /// A query that gives nothing any more as soon as nothing tells of it after it was mended.
+    pub over: Option<&'static str>,
     /// How the lab's objects are altered.
     pub edits: &'static [Edit],
 }
@@ -31,7 +33,7 @@ const fn mutation(
     noticed_by: &'static str,
     edits: &'static [Edit],
 ) -> Mutation {
-    Mutation { name, breaks, noticed_by, is_default: false, is_stuck: false, gone: None, edits }
+    Mutation { name, breaks, noticed_by, is_default: false, is_stuck: false, gone: None, over: None, edits }
 }
 
 /// A mutation that is made when nothing is said: one of each subject, so that all of them take a few minutes.
@@ -86,7 +88,7 @@ pub static MUTATIONS: [Mutation; 27] = [
     mutation(
         "stray-proxy",
         "the container of the workload without a mesh is called istio-proxy",
-        "@plain",
+        "@bare",
         &[Edit::Set(PLAIN, "/spec/template/spec/containers/0/name", r#""istio-proxy""#)],
     ),
     Mutation {
@@ -94,14 +96,15 @@ pub static MUTATIONS: [Mutation; 27] = [
         ..mutation(
             "not-ready",
             "a pod of the workload without a mesh is never ready",
-            "@plain",
+            // A pod of before goes on answering.
+            "@settled",
             &[Edit::Set(PLAIN, "/spec/template/spec/containers/0/readinessProbe/httpGet/port", "9")],
         )
     },
     mutation(
         "istiod",
         "istiod is down",
-        "@istiod or @webhook or @by-hand or @scraping",
+        "@istiod or @webhook or @by-hand or @scraping or @alert",
         &[Edit::Set(ISTIOD, REPLICAS, "0")],
     ),
     usual(
@@ -113,7 +116,7 @@ pub static MUTATIONS: [Mutation; 27] = [
     mutation(
         "mutual-tls",
         "mutual TLS is off",
-        "@mtls or @identity",
+        "(@mtls and not @plain) or @identity or @strict",
         &[Edit::Set(STRICT, "/spec/mtls/mode", r#""DISABLE""#)],
     ),
     mutation(
@@ -147,16 +150,20 @@ pub static MUTATIONS: [Mutation; 27] = [
                 {"destination": {"host": "backend", "port": {"number": 8080}}, "weight": 100}]"#,
         )],
     ),
-    mutation(
-        "stray-call",
-        "the back end calls the client",
-        "@calls",
-        &[Edit::Set(
-            At("Deployment", "demo", "backend"),
-            "/spec/template/spec/containers/0/env",
-            r#"[{"name": "NAME", "value": "backend"}, {"name": "BACKEND_URL", "value": "http://client:8080"}]"#,
-        )],
-    ),
+    Mutation {
+        // The graph tells of the last minute.
+        over: Some(r#"rate(istio_requests_total{source_workload="backend",destination_workload="client"}[1m]) > 0"#),
+        ..mutation(
+            "stray-call",
+            "the back end calls the client",
+            "@calls",
+            &[Edit::Set(
+                At("Deployment", "demo", "backend"),
+                "/spec/template/spec/containers/0/env",
+                r#"[{"name": "NAME", "value": "backend"}, {"name": "BACKEND_URL", "value": "http://client:8080"}]"#,
+            )],
+        )
+    },
     Mutation {
         // A proxy forgets its counters only when the last connection by the old configuration is closed.
         gone: Some("istio_requests_total"),
@@ -175,7 +182,7 @@ pub static MUTATIONS: [Mutation; 27] = [
     mutation(
         "scraped-istiod",
         "Prometheus does not scrape istiod",
-        "@scraping",
+        "@scraping or @alert",
         &[
             Edit::Replace(SCRAPING, "/data/prometheus.yml", "istiod;http-monitoring", "istiod;nothing"),
             Edit::Anew(PROMETHEUS),

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{Api, DynamicObject, ListParams, WatchEvent, WatchParams};
 use kube::core::Selector;
@@ -204,6 +205,35 @@ impl Scene {
         let pods: Vec<Pod> = pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
         if pods.is_empty() { Err(Unmet::not_yet(format!("{} has no pod", target.reference))) } else { Ok(pods) }
     }
+
+    /// A pod behind a Service, and the pod's port that the Service's port leads to.
+    pub(super) async fn behind(&mut self, name: &str, namespace: &str, port: u16) -> Result<(String, u16), Unmet> {
+        let served = Served::of("discovery.k8s.io", "v1", "EndpointSlice");
+        let labels = format!("kubernetes.io/service-name={name}");
+        let service = format!("Service {namespace}/{name}");
+        let target =
+            Target::of(Named { kind: "Service", name, namespace: Some(namespace) }, Served::of("", "v1", "Service"))?;
+        let found: Service = typed(self.look_at(&target).await?)?;
+        let ports = found.spec.and_then(|spec| spec.ports).unwrap_or_default();
+        let Some(named) = ports.into_iter().find(|one| one.port == i32::from(port)) else {
+            return Err(Unmet::not_yet(format!("{service} has no port {port}")));
+        };
+        let slices = self.look_for(&served, Some(namespace), Choice::Labels(&labels)).await?;
+        let slices: Vec<EndpointSlice> = slices.into_iter().map(typed).collect::<Result<_, _>>()?;
+        endpoint(&slices, named.name.as_deref())
+            .ok_or_else(|| Unmet::not_yet(format!("no pod behind {service} is ready at its port {port}")))
+    }
+}
+
+/// The first ready pod of a Service, and its port of this name.
+fn endpoint(slices: &[EndpointSlice], port: Option<&str>) -> Option<(String, u16)> {
+    slices.iter().find_map(|slice| {
+        let port = slice.ports.iter().flatten().find(|one| one.name.as_deref().unwrap_or("") == port.unwrap_or(""))?;
+        let port = u16::try_from(port.port?).ok()?;
+        let ready = |one: &&Endpoint| one.conditions.as_ref().is_some_and(|all| all.ready == Some(true));
+        let pods = slice.endpoints.iter().flatten().filter(ready).filter_map(|one| one.target_ref.as_ref());
+        Some((pods.filter_map(|pod| pod.name.clone()).next()?, port))
+    })
 }
 
 /// A selector of labels as requests take it.
@@ -289,6 +319,19 @@ mod tests {
         assert_eq!(error, "deployments lives in no namespace: write deployments \"a\" alone");
         let error = target(Named { namespace: None, ..named }, true).expect_err("a namespace is missing").to_string();
         assert!(error.ends_with("write deployments \"a\" in namespace \"…\""), "{error}");
+    }
+
+    #[test]
+    fn only_a_ready_pod_is_behind_a_service() {
+        let slices = json!([{"metadata": {}, "addressType": "IPv4",
+            "ports": [{"name": "http", "port": 8080}, {"name": "https", "port": 8443}],
+            "endpoints": [
+                {"addresses": ["10.0.0.1"], "conditions": {"ready": false}, "targetRef": {"kind": "Pod", "name": "a"}},
+                {"addresses": ["10.0.0.2"], "conditions": {"ready": true}, "targetRef": {"kind": "Pod", "name": "b"}}]}]);
+        let slices: Vec<EndpointSlice> = serde_json::from_value(slices).expect("slices");
+        assert_eq!(endpoint(&slices, Some("https")), Some(("b".to_owned(), 8443)));
+        assert_eq!(endpoint(&slices, None), None);
+        assert_eq!(endpoint(&slices[..0], Some("https")), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! scenario's trail, and its end is an event that reports read.
 
 mod arguments;
+mod authority;
 pub mod doubt;
 mod involved;
 mod leaks;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::authority::Authority;
 use super::look::Look;
 use super::programs::{Ended, Programs};
 use super::traffic::Sent;
@@ -74,6 +75,8 @@ pub struct Scene {
     pub(super) changes: Vec<Change>,
     /// What the newest try of a check has read.
     pub(super) looks: Vec<Look>,
+    /// Whom its clients trust, once a certificate was made.
+    pub(super) authority: Option<Authority>,
     /// The program that ended last.
     pub(super) ended: Option<Ended>,
     /// Whether it did something that may leave objects.
@@ -99,6 +102,7 @@ impl Scene {
             made: Vec::new(),
             changes: Vec::new(),
             looks: Vec::new(),
+            authority: None,
             ended: None,
             touched: false,
             limit: (limit, Instant::now() + limit),

@@ -80,7 +80,7 @@ pub(super) const STEPS: [Entry; 9] = [
 ];
 
 /// Judges the newest request, which is sent anew in each try.
-fn newest(scene: &mut Scene, sent: Sent, judge: impl Fn(&Sent) -> Result<(), String>) -> Result<(), Unmet> {
+pub(super) fn newest(scene: &mut Scene, sent: Sent, judge: impl Fn(&Sent) -> Result<(), String>) -> Result<(), Unmet> {
     let judged = judge(&sent).map_err(|why| Unmet::not_yet(format!("{why}: {}", told(&sent))));
     scene.sent.push(sent);
     judged
@@ -96,7 +96,7 @@ async fn through_gateway(scene: &mut Scene, arguments: &Arguments) -> Result<Sen
     order.through_gateway(scene).await
 }
 
-fn has_status(sent: &Sent, wanted: u16) -> Result<(), String> {
+pub(super) fn has_status(sent: &Sent, wanted: u16) -> Result<(), String> {
     if sent.report.codes.contains_key(&wanted) { Ok(()) } else { Err(format!("the status is not {wanted}")) }
 }
 

@@ -4,6 +4,7 @@ mod answers;
 mod ask;
 mod order;
 mod other;
+mod secure;
 mod send;
 mod shares;
 
@@ -19,7 +20,8 @@ const SHOWN: usize = 1000;
 const CONTROL: u16 = 8081;
 
 /// The steps, by file.
-pub(super) const STEPS: [&[Entry]; 5] = [&send::STEPS, &answers::STEPS, &ask::STEPS, &shares::STEPS, &other::STEPS];
+pub(super) const STEPS: [&[Entry]; 6] =
+    [&send::STEPS, &answers::STEPS, &ask::STEPS, &shares::STEPS, &other::STEPS, &secure::STEPS];
 
 /// Passes if it is `good`; else tells what was sent, what came back, and the first answer.
 fn judge(sent: &Sent, good: bool) -> Result<(), Unmet> {

@@ -7,6 +7,8 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::CONTROL;
+use crate::error::causes;
+use crate::observe::{self, Inside, Service};
 use crate::verify::traffic::{Answer, KEPT, Report, Sent};
 use crate::verify::unmet::Unmet;
 use crate::verify::world::{SYSTEM, Scene, request_id};
@@ -15,6 +17,8 @@ use crate::verify::world::{SYSTEM, Scene, request_id};
 pub(super) const LIMIT: Duration = Duration::from_mins(1);
 /// How the ingress gateway is called where senders are named.
 pub(super) const GATEWAY: &str = "the ingress gateway";
+/// The ingress gateway's Service.
+const INGRESS: &str = "istio-ingressgateway";
 /// The header by which a request's trace and log lines are found.
 const REQUEST_ID: &str = "x-request-id";
 
@@ -37,6 +41,8 @@ pub(super) struct Order {
     pub(super) per_second: Option<u32>,
     /// Whether the proxies give each request an id of its own.
     pub(super) own_ids: bool,
+    /// Who a client of the ingress gateway says it is, by a certificate of the scenario's authority.
+    pub(super) client: Option<String>,
 }
 
 impl Order {
@@ -70,6 +76,7 @@ impl Order {
                 "at a time" => order.at_a_time = Some(number()?),
                 "per second" => order.per_second = Some(number()?),
                 "ids" if value == "own" => order.own_ids = true,
+                "certificate" => order.client = Some(value.to_owned()),
                 _ => match key.strip_prefix("header ") {
                     Some(name) => {
                         order.headers.insert(name.trim().to_lowercase(), value.to_owned());
@@ -77,7 +84,7 @@ impl Order {
                     None => {
                         return Err(Unmet::Misused(format!(
                             "the table's row `{key}` is not known; there are: to, method, count, body, at a time, \
-                             per second, ids (own), and header NAME"
+                             per second, ids (own), certificate, and header NAME"
                         )));
                     }
                 },
@@ -129,17 +136,21 @@ impl Order {
     /// # Errors
     /// The workload's control port can't be asked, or refuses the order.
     pub(super) async fn send_as(&self, scene: &Scene, from: &str, namespace: &str) -> Result<Sent, Unmet> {
+        if self.client.is_some() {
+            return Err(Unmet::Misused("in the mesh, a workload's proxy shows the certificate".to_owned()));
+        }
         let (headers, id) = self.identified();
         let service = scene.service(namespace, from, CONTROL).limit(LIMIT);
         let report: Report = service.post("/send", &self.document(&headers)).await?.ok()?.json()?;
         Ok(self.sent(from, id, report))
     }
 
-    /// Sends it to the ingress gateway from outside of the mesh, with the URL's host as host header.
+    /// Sends it to the ingress gateway from outside of the mesh, with the URL's host as host header, by TLS
+    /// where the URL says so.
     ///
     /// # Errors
     /// [`Unmet::Misused`] for what can't be sent so.
-    pub(super) async fn through_gateway(&self, scene: &Scene) -> Result<Sent, Unmet> {
+    pub(super) async fn through_gateway(&self, scene: &mut Scene) -> Result<Sent, Unmet> {
         if self.at_a_time.is_some() || self.per_second.is_some() {
             return Err(Unmet::Misused("through the gateway, requests are sent one after the other".to_owned()));
         }
@@ -152,16 +163,17 @@ impl Order {
         let (headers, id) = self.identified();
         let mut pairs: Vec<(&str, &str)> = vec![("host", host)];
         pairs.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let gateway = scene.service(SYSTEM, "istio-ingressgateway", 80);
+        let port = url.port_or_known_default().unwrap_or(80);
+        let way = Way::new(scene, url.scheme() == "https", host, port, self.client.as_deref()).await?;
         let mut report = Report::default();
         for _ in 0..self.count {
-            match gateway.send(method.clone(), path, &pairs, self.body.clone()).await {
+            match way.send(method.clone(), path, &pairs, self.body.clone()).await {
                 Ok(answer) => {
                     let elapsed_ms = u64::try_from(answer.elapsed.as_millis()).unwrap_or(u64::MAX);
                     let body = answer.text().into_owned();
                     report.add(Answer { status: answer.status, headers: answer.headers, body, elapsed_ms });
                 }
-                Err(error) => report.fail(error.to_string()),
+                Err(error) => report.fail(causes(&error).join(": ")),
             }
         }
         let mut sent = self.sent(GATEWAY, id, report);
@@ -171,6 +183,47 @@ impl Order {
             sent.request_id = id;
         }
         Ok(sent)
+    }
+}
+
+/// The way to the ingress gateway.
+enum Way {
+    /// By the API server's proxy, as plain HTTP.
+    Plain(Service),
+    /// By TLS from here to the gateway's pod.
+    Secure(Inside),
+}
+
+impl Way {
+    async fn new(scene: &mut Scene, secure: bool, host: &str, port: u16, client: Option<&str>) -> Result<Self, Unmet> {
+        if !secure {
+            if client.is_some() {
+                return Err(Unmet::Misused("a certificate is shown by TLS only: write https://".to_owned()));
+            }
+            return Ok(Self::Plain(scene.service(SYSTEM, INGRESS, port)));
+        }
+        let Some(authority) = &scene.authority else {
+            return Err(Unmet::Misused(format!(
+                "the scenario has made no certificate for {host}, so it trusts no server: begin with `the Secret … \
+                 holds a certificate for \"{host}\"`"
+            )));
+        };
+        let tls = authority.client(host, client)?;
+        let (pod, port) = scene.behind(INGRESS, SYSTEM, port).await?;
+        Ok(Self::Secure(scene.inside(SYSTEM, &pod, port).tls(tls)))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Result<observe::Answer, observe::Error> {
+        match self {
+            Self::Plain(service) => service.send(method, path, headers, body).await,
+            Self::Secure(inside) => inside.send(method, path, headers, body).await,
+        }
     }
 }
 

@@ -79,7 +79,8 @@ pub(super) const STEPS: [Entry; 13] = [
         Action,
         "{int} request(s) is/are sent through the ingress gateway to {string}",
         gateway,
-        "Sends GET requests to the ingress gateway from outside of the mesh, with the URL's host as host header."
+        "Sends GET requests to the ingress gateway from outside of the mesh, with the URL's host as host header. To \
+         https://… they go by TLS, see `the Secret … holds a certificate for …`."
     ),
     step!(
         "traffic",
@@ -100,7 +101,8 @@ pub(super) const STEPS: [Entry; 13] = [
         Action,
         "these requests are sent through the ingress gateway:",
         gateway_table,
-        "The same with a table as above, without at a time and per second."
+        "The same with a table as above, without at a time and per second, but with certificate: the name of the client \
+         that a certificate by the scenario's authority is shown for."
     ),
 ];
 
