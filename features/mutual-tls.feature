@@ -46,4 +46,5 @@ Feature: Mutual TLS
     When "first-istio" in namespace "plain" sends 1 request to "http://first-istio:8080/unproven/${unique}"
     Then every request is answered with status 200
     And the server saw no caller
+    And field "name" of the answer is "first-istio"
     And the answer has no field "caller"

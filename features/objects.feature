@@ -32,6 +32,7 @@ Feature: Objects
                 requests: {cpu: 10m, memory: 16Mi}
       """
     Then Deployment "ready-${unique}" in namespace "plain" exists
+    And Deployment "other-${unique}" in namespace "plain" does not exist
     And eventually within 60 seconds Deployment "ready-${unique}" in namespace "plain" is ready
     And Deployment "ready-${unique}" in namespace "plain" has these fields:
       | spec.replicas                             | 1                         |

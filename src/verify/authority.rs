@@ -33,7 +33,7 @@ impl Authority {
         let mut wanted = named(name, Vec::new())?;
         wanted.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         wanted.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        Ok(Self(CertifiedIssuer::self_signed(wanted, KeyPair::generate().map_err(failed)?).map_err(failed)?))
+        Ok(Self(made(CertifiedIssuer::self_signed(wanted, made(KeyPair::generate())?))?))
     }
 
     /// Its own certificate, as PEM.
@@ -53,8 +53,8 @@ impl Authority {
         let name = hosts.first().ok_or_else(|| Unmet::Misused("a certificate needs a host's name".to_owned()))?.clone();
         let mut wanted = named(&name, hosts)?;
         wanted.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let key = KeyPair::generate().map_err(failed)?;
-        let certificate = wanted.signed_by(&key, &self.0).map_err(failed)?;
+        let key = made(KeyPair::generate())?;
+        let certificate = made(wanted.signed_by(&key, &self.0))?;
         Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 
@@ -71,30 +71,30 @@ impl Authority {
     fn pair_of_client(&self, name: &str) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), Unmet> {
         let mut wanted = named(name, Vec::new())?;
         wanted.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().map_err(failed)?;
-        let certificate = wanted.signed_by(&key, &self.0).map_err(failed)?;
+        let key = made(KeyPair::generate())?;
+        let certificate = made(wanted.signed_by(&key, &self.0))?;
         Ok((certificate.der().clone(), PrivateKeyDer::Pkcs8(key.serialize_der().into())))
     }
 }
 
 /// What a certificate says in any case.
 fn named(name: &str, hosts: Vec<String>) -> Result<CertificateParams, Unmet> {
-    let wrong = |error| Unmet::Misused(format!("there can't be a certificate for {}: {error}", hosts.join(", ")));
-    let mut wanted = CertificateParams::new(hosts.clone()).map_err(wrong)?;
+    let wrong = |error| Unmet::Misused(format!("there can't be a certificate for {name}: {error}"));
+    let mut wanted = CertificateParams::new(hosts).map_err(wrong)?;
     wanted.distinguished_name.push(DnType::CommonName, name);
     Ok(wanted)
 }
 
-fn failed(error: rcgen::Error) -> Unmet {
-    Unmet::Never(format!("making a certificate: {error}"))
+fn made<T>(result: Result<T, rcgen::Error>) -> Result<T, Unmet> {
+    result.map_err(|error| Unmet::Never(format!("making a certificate: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::UnixTime;
+    use rustls::pki_types::pem::PemObject as _;
     use rustls::server::WebPkiClientVerifier;
     use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 

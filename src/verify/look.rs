@@ -231,8 +231,8 @@ fn endpoint(slices: &[EndpointSlice], port: Option<&str>) -> Option<(String, u16
         let port = slice.ports.iter().flatten().find(|one| one.name.as_deref().unwrap_or("") == port.unwrap_or(""))?;
         let port = u16::try_from(port.port?).ok()?;
         let ready = |one: &&Endpoint| one.conditions.as_ref().is_some_and(|all| all.ready == Some(true));
-        let pods = slice.endpoints.iter().flatten().filter(ready).filter_map(|one| one.target_ref.as_ref());
-        Some((pods.filter_map(|pod| pod.name.clone()).next()?, port))
+        let mut pods = slice.endpoints.iter().flatten().filter(ready).filter_map(|one| one.target_ref.as_ref());
+        Some((pods.find_map(|pod| pod.name.clone())?, port))
     })
 }
 

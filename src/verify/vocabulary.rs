@@ -5,11 +5,13 @@
 //! `eventually within 10 seconds, 3 times in a row …`; every step a limit: `within 20 seconds …`.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use cucumber_expressions::Expression;
+use cucumber_expressions::expand::IntoRegexCharIter as _;
 use futures::future::LocalBoxFuture;
-use regex::Regex;
+use regex::{Captures, Regex};
 use thiserror::Error;
 
 use super::arguments::{Arguments, DURATION, KIND, OBJECT, PROMQL, QUOTED, duration};
@@ -103,7 +105,34 @@ pub enum Unknown {
 /// All steps, ready to be searched.
 #[derive(Debug)]
 pub struct Vocabulary {
-    entries: Vec<(Entry, Regex)>,
+    known: Vec<Known>,
+}
+
+/// A step with what its texts are recognised by.
+#[derive(Debug)]
+struct Known {
+    entry: Entry,
+    /// What each of its texts has, in this order.
+    words: Vec<&'static str>,
+    /// The regular expression, with the prefix that gives time.
+    text: String,
+    /// The same, compiled when a text may match for the first time: a run uses few of all steps.
+    regex: OnceLock<Option<Regex>>,
+}
+
+impl Known {
+    fn regex(&self) -> Option<&Regex> {
+        self.regex.get_or_init(|| Regex::new(&self.text).ok()).as_ref()
+    }
+
+    fn captures<'t>(&self, text: &'t str) -> Option<(&Regex, Captures<'t>)> {
+        let mut rest = text;
+        for word in &self.words {
+            rest = &rest[rest.find(word)? + word.len()..];
+        }
+        let regex = self.regex()?;
+        Some((regex, regex.captures(text)?))
+    }
 }
 
 /// A pattern that is not a Cucumber expression: a fault of the program.
@@ -131,24 +160,20 @@ impl Vocabulary {
             "^(?:consistently for ({DURATION}),? |within ({DURATION}),? \
              |(?:eventually(?: within ({DURATION}))?,? )?(?:([1-9]\\d*) times? in a row,? )?)"
         );
-        let compiled = entries.into_iter().map(|entry| {
+        let known = entries.into_iter().map(|entry| {
             let bad = |reason: String| BadPattern { pattern: entry.pattern, reason };
-            let body = Expression::regex_with_parameters(entry.pattern, &parameters)
-                .map_err(|error| bad(error.to_string()))?;
-            let text = format!("{prefix}{}", body.as_str().trim_start_matches('^'));
-            Ok((entry, Regex::new(&text).map_err(|error| bad(error.to_string()))?))
+            let expression = Expression::parse(entry.pattern).map_err(|error| bad(error.to_string()))?;
+            let body = expression.with_parameters(&parameters).into_regex_char_iter().collect::<Result<String, _>>();
+            let body = body.map_err(|error| bad(error.to_string()))?;
+            let text = format!("{prefix}{}", body.trim_start_matches('^'));
+            Ok(Known { entry, words: words(entry.pattern), text, regex: OnceLock::new() })
         });
-        Ok(Self { entries: compiled.collect::<Result<_, _>>()? })
+        Ok(Self { known: known.collect::<Result<_, _>>()? })
     }
 
     /// The steps in order.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().map(|(entry, _)| entry)
-    }
-
-    /// The expressions that steps are recognised by, with their prefixes.
-    pub fn expressions(&self) -> impl Iterator<Item = &Regex> {
-        self.entries.iter().map(|(_, regex)| regex)
+        self.known.iter().map(|known| &known.entry)
     }
 
     /// Finds the step that `text` means.
@@ -156,8 +181,8 @@ impl Vocabulary {
     /// # Errors
     /// Each variant of [`Unknown`].
     pub fn find(&self, text: &str) -> Result<Matched, Unknown> {
-        let mut found = self.entries.iter().filter_map(|(entry, regex)| Some((entry, regex, regex.captures(text)?)));
-        let Some((entry, regex, captures)) = found.next() else {
+        let mut found = self.known.iter().filter_map(|known| Some((&known.entry, known.captures(text)?)));
+        let Some((entry, (regex, captures))) = found.next() else {
             return Err(Unknown::Undefined { nearest: self.nearest(text) });
         };
         let others: Vec<String> = found.map(|(other, ..)| other.pattern.to_owned()).collect();
@@ -184,6 +209,34 @@ impl Vocabulary {
     }
 }
 
+/// The parts of a pattern that stand in each of its texts as they are: neither parameters nor optional nor alternative.
+fn words(pattern: &'static str) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    let (mut start, mut depth) = (0, 0_u32);
+    let mut end_at = |start: usize, end: usize| {
+        let part = pattern[start..end].trim();
+        // Of what has alternatives, the words beside them.
+        found.extend(part.split(' ').filter(|word| !word.is_empty() && !word.contains(['/', '\\'])));
+    };
+    for (index, sign) in pattern.char_indices() {
+        match sign {
+            '{' | '(' => {
+                if depth == 0 {
+                    end_at(start, index);
+                }
+                depth += 1;
+            }
+            '}' | ')' => {
+                depth = depth.saturating_sub(1);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    end_at(start, pattern.len());
+    found
+}
+
 /// A pattern as [`shape`] shows texts.
 fn plain(pattern: &str) -> String {
     let strings = pattern.replace("{promql}", "{string}").replace("{regex}", "{string}");
@@ -191,7 +244,7 @@ fn plain(pattern: &str) -> String {
 }
 
 /// What the prefix of a step's text says.
-fn when(text: &str, captures: &regex::Captures<'_>) -> When {
+fn when(text: &str, captures: &Captures<'_>) -> When {
     let time = |group: usize| captures.get(group).and_then(|time| duration(time.as_str()));
     // What is too large a number is more than anyone waits for.
     let times = captures.get(4).map(|times| times.as_str().parse().unwrap_or(u32::MAX));
@@ -209,7 +262,7 @@ const PREFIX_GROUPS: usize = 4;
 
 /// The values of the parameters. A parameter of several groups has them named `__N_M`, and one of
 /// them matched.
-fn values(regex: &Regex, captures: &regex::Captures<'_>) -> Vec<String> {
+fn values(regex: &Regex, captures: &Captures<'_>) -> Vec<String> {
     let mut values: Vec<(Option<&str>, String)> = Vec::new();
     for (index, name) in regex.capture_names().enumerate().skip(1 + PREFIX_GROUPS) {
         let parameter = name.and_then(|name| name.rsplit_once('_')).map(|(parameter, _)| parameter);
@@ -268,6 +321,27 @@ mod tests {
         assert_eq!(matched.when, When::Once(LIMIT));
         let values: Vec<&str> = (0..3).map(|index| matched.arguments.text(index)).collect();
         assert_eq!(values, ["a", "b \"c\"", "2"]);
+    }
+
+    #[test]
+    fn words_that_each_text_has_are_found() {
+        assert_eq!(
+            words("(the )pods of {string} in {string} have {int} container(s)"),
+            ["pods", "of", "in", "have", "container"]
+        );
+        assert_eq!(words("{int} request(s) is/are sent (to it )at once"), ["request", "sent", "at", "once"]);
+        assert_eq!(words("{string}"), [""; 0]);
+    }
+
+    #[test]
+    fn every_step_has_a_regular_expression_that_asks_for_its_words() {
+        let vocabulary = crate::verify::vocabulary().expect("the patterns are expressions");
+        for known in &vocabulary.known {
+            assert!(known.regex().is_some(), "{}", known.entry.pattern);
+            for word in &known.words {
+                assert!(known.text.contains(&regex::escape(word)), "{word} is not in {}", known.text);
+            }
+        }
     }
 
     #[test]

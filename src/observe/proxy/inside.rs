@@ -70,7 +70,8 @@ impl Inside {
     ) -> Result<Answer, Error> {
         let how = if self.tls.is_some() { "inside of the pod, by TLS" } else { "inside of the pod" };
         let request = format!("{method} {}.{}:{}{path} ({how})", self.pod, self.namespace, self.port);
-        let exchange = self.exchange(&request, method, path, headers, body.clone());
+        // On the heap: handshakes make it large.
+        let exchange = Box::pin(self.exchange(&request, method, path, headers, body.clone()));
         self.proxy.told(&request, body.clone(), EXCHANGE_LIMIT, exchange).await
     }
 

@@ -1,17 +1,24 @@
 //! Steps that expect something else than those that they are made of.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use cucumber::gherkin::Step;
+use cucumber::gherkin::{Scenario, Step};
 
 use crate::verify::vocabulary::{Entry, Kind, Matched, Vocabulary};
 
 /// How far a number is altered: far enough that "at least" notices, too.
 const FAR: u64 = 1000;
 
+/// The longest text that is lent to another step, in bytes: names are short.
+const LENT: usize = 40;
+/// How many texts of its scenario a step is tried with.
+const MOST_LENT: usize = 8;
+
 /// The same step with one of its values altered, each way there is. What is expected mostly stands last, what is
-/// looked at first, so that the last values come first.
-pub(super) fn alterations(vocabulary: &Vocabulary, step: &Step) -> Vec<Step> {
+/// looked at first, so that the last values come first. What says that something is not so fails by none of these:
+/// to a check, the scenario's other texts are tried last.
+pub(super) fn alterations(vocabulary: &Vocabulary, step: &Step, scenario: &Scenario) -> Vec<Step> {
     let Ok(matched) = vocabulary.find(&step.value) else { return Vec::new() };
     let mut steps = Vec::new();
     if let Some(cell) = step.table.as_ref().and_then(|table| table.rows.last()?.last()) {
@@ -23,21 +30,42 @@ pub(super) fn alterations(vocabulary: &Vocabulary, step: &Step) -> Vec<Step> {
             steps.push(altered);
         }
     }
+    let mut borrowing = Vec::new();
+    let lent = if matched.entry.kind == Kind::Check { texts(scenario) } else { Vec::new() };
     for Range { start, end } in values(&step.value).into_iter().rev() {
         let (before, value, after) = (&step.value[..start], &step.value[start..end], &step.value[end..]);
         let quote = value.chars().next().filter(|first| !first.is_ascii_digit());
         let inner = quote.and_then(|quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value);
         let quoted = |text: &str| quote.map_or(text.to_owned(), |quote| format!("{quote}{text}{quote}"));
-        for other in others(inner, &matched.entry) {
-            let text = format!("{before}{}{after}", quoted(&other));
+        let altered = |other: &str| {
+            let text = format!("{before}{}{after}", quoted(other));
             // Its time must stay as it is, and it must stay the same step.
             let is_same = |found: Matched| found.entry.pattern == matched.entry.pattern && found.when == matched.when;
-            if vocabulary.find(&text).is_ok_and(is_same) {
-                steps.push(Step { value: text, ..step.clone() });
-            }
+            vocabulary.find(&text).is_ok_and(is_same).then(|| Step { value: text, ..step.clone() })
+        };
+        steps.extend(others(inner, &matched.entry).iter().filter_map(|other| altered(other)));
+        if quote.is_some() {
+            let others = lent.iter().filter(|other| **other != inner);
+            borrowing.extend(others.filter_map(|other| altered(other)));
         }
     }
+    steps.extend(borrowing);
     steps
+}
+
+/// The texts in quotes that the steps of a scenario have, each once.
+fn texts(scenario: &Scenario) -> Vec<&str> {
+    let mut found = Vec::new();
+    for step in &scenario.steps {
+        for Range { start, end } in values(&step.value) {
+            let text = step.value[start..end].strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+            found.extend(text.filter(|text| !text.is_empty() && text.len() <= LENT));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|text| seen.insert(*text));
+    found.truncate(MOST_LENT);
+    found
 }
 
 /// Other values in the place of this one.
@@ -114,7 +142,8 @@ mod tests {
     fn altered(step: &str) -> Vec<String> {
         let feature = format!("Feature: F\n  Scenario: s\n    Given {step}\n");
         let feature = Feature::parse(feature, GherkinEnv::default()).expect("it is Gherkin");
-        let steps = alterations(&vocabulary(), &feature.scenarios[0].steps[0]);
+        let scenario = &feature.scenarios[0];
+        let steps = alterations(&vocabulary(), &scenario.steps[0], scenario);
         let cell = |step: &Step| step.table.as_ref().map(|table| table.rows[1][1].clone());
         steps.iter().map(|step| cell(step).unwrap_or_else(|| step.value.clone())).collect()
     }
@@ -133,6 +162,13 @@ mod tests {
         assert_eq!(altered("the lab's v1 is called \"x\""), ["the lab's v1 is called \"x-not\""]);
         assert_eq!(altered("it is so"), [""; 0]);
         assert_eq!(altered("nobody knows it"), [""; 0]);
+    }
+
+    #[test]
+    fn a_check_borrows_the_texts_of_its_scenario() {
+        let steps =
+            altered("the lab's v1 is called \"x\"\n    And \"y\" sends 2 requests\n    And \"x\" sends 1 request");
+        assert_eq!(steps, ["the lab's v1 is called \"x-not\"", "the lab's v1 is called \"y\""]);
     }
 
     #[test]

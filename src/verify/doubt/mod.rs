@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::record::{self, Status};
 use super::select::{self, Place, Selection};
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{self as step, Vocabulary};
 use super::{Options, run_selected, steps};
 use crate::error::{Failure, Kind};
 use crate::plan::event::{Progress, What};
@@ -55,6 +55,8 @@ struct Doubt {
     feature: Feature,
     place: Place,
     line: usize,
+    /// Whether it does something: then what comes of it is judged by the steps behind it.
+    acts: bool,
     alterations: VecDeque<Step>,
     /// How often it may still be tried again because another step failed before.
     again: u32,
@@ -131,15 +133,16 @@ fn doubts(vocabulary: &Vocabulary, selection: &Selection) -> (Vec<Doubt>, Vec<Do
     }
     let (mut doubts, mut done) = (Vec::new(), Vec::new());
     let mut load: BTreeMap<Place, usize> = BTreeMap::new();
-    for pattern in vocabulary.entries().map(|entry| entry.pattern) {
+    for (pattern, acts) in vocabulary.entries().map(|entry| (entry.pattern, entry.kind == step::Kind::Action)) {
         let mut doubted = Doubted { pattern: pattern.to_owned(), ..Doubted::default() };
         let Some(uses) = uses.remove(pattern) else {
             done.push(doubted);
             continue;
         };
         let altered = |(feature, step): (Feature, &Step)| {
-            let alterations: VecDeque<Step> = alter::alterations(vocabulary, step).into();
-            let place = select::scenarios(&feature).next().map(|scenario| select::place(&feature, scenario))?;
+            let scenario = select::scenarios(&feature).next()?;
+            let alterations: VecDeque<Step> = alter::alterations(vocabulary, step, scenario).into();
+            let place = select::place(&feature, scenario);
             (!alterations.is_empty()).then_some((feature, place, step.position.line, alterations))
         };
         let best = uses.into_iter().filter_map(altered).min_by_key(|(_, place, ..)| load.get(place).copied());
@@ -150,7 +153,7 @@ fn doubts(vocabulary: &Vocabulary, selection: &Selection) -> (Vec<Doubt>, Vec<Do
         };
         doubted.answer = Answer::Unclear;
         *load.entry(place.clone()).or_default() += 1;
-        doubts.push(Doubt { feature, place, line, alterations, again: AGAIN, doubted });
+        doubts.push(Doubt { feature, place, line, acts, alterations, again: AGAIN, doubted });
     }
     (doubts, done)
 }
@@ -205,6 +208,11 @@ fn judge(doubt: &mut Doubt, step: &Step, record: Option<&record::Scenario>) {
             doubt.doubted.tried = vec![text];
             doubt.doubted.told = failed.error.clone().unwrap_or_default();
         }
+        Some(failed) if doubt.acts && failed.line > doubt.line => {
+            doubt.doubted.answer = Answer::Fails;
+            doubt.doubted.tried = vec![format!("{text} (then fails: {})", failed.text)];
+            doubt.doubted.told = failed.error.clone().unwrap_or_default();
+        }
         // The lab is busy, or the scenario counts on what an earlier one did.
         Some(failed) if failed.line < doubt.line => {
             if doubt.again > 0 {
@@ -214,7 +222,7 @@ fn judge(doubt: &mut Doubt, step: &Step, record: Option<&record::Scenario>) {
                 doubt.doubted.tried.push(format!("{text} (before it failed: {})", failed.text));
             }
         }
-        // It passed, whatever came of those behind it.
+        // It passed. What comes of those behind a check is of no account.
         _ => {
             doubt.doubted.answer = Answer::Passes;
             doubt.doubted.tried.push(text);
@@ -235,12 +243,18 @@ mod tests {
         if number == 3 { Ok(()) } else { Err(Unmet::not_yet(format!("it is 3, not {number}"))) }
     }
 
+    fn is_not(arguments: &Arguments) -> Result<(), Unmet> {
+        if arguments.text(0) == "x" { Err(Unmet::not_yet("it is x".to_owned())) } else { Ok(()) }
+    }
+
     fn vocabulary() -> Vocabulary {
         let check = |pattern, run| Entry { subject: "test", pattern, meaning: "A step.", kind: StepKind::Check, run };
         let good: Run = |_, _| Box::pin(std::future::ready(Ok(())));
         Vocabulary::new([
             check("the number is {int}", |scene, arguments| Box::pin(std::future::ready(is_three(scene, &arguments)))),
             check("it is called {string}", good),
+            Entry { kind: StepKind::Action, ..check("it is given to {string}", good) },
+            check("it is not {string}", |_, arguments| Box::pin(std::future::ready(is_not(&arguments)))),
             check("it is so", good),
             check("nobody says {string}", good),
         ])
@@ -252,7 +266,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = Utf8PathBuf::from_path_buf(folder.path().to_owned()).expect("UTF-8");
         let feature = "Feature: F\n  Scenario: s\n    Given it is so\n    Then the number is 3\n\n  Rule: R\n    \
-                       Background:\n      Given it is so\n\n    Scenario: t\n      Then it is called \"x\"\n";
+                       Background:\n      Given it is so\n\n    Scenario: t\n      Then it is called \"x\"\n\n    \
+                       Scenario: u\n      When it is given to \"x\"\n      Then the number is 3\n\n    Scenario: v\n      \
+                       Then it is not \"y\"\n      And it is called \"x\"\n";
         fs_err::write(dir.join("f.feature"), feature).expect("a file");
         let options = Options { paths: vec![dir.clone()], dir: Some(dir), ..Options::default() };
         // Another test may have installed it already.
@@ -267,6 +283,8 @@ mod tests {
             [
                 ("the number is {int}", Answer::Fails, "the number is 1003".to_owned()),
                 ("it is called {string}", Answer::Passes, "it is called \"x-not\"".to_owned()),
+                ("it is given to {string}", Answer::Passes, "it is given to \"x-not\"".to_owned()),
+                ("it is not {string}", Answer::Fails, "it is not \"x\"".to_owned()),
                 ("it is so", Answer::NoValue, String::new()),
                 ("nobody says {string}", Answer::Unused, String::new()),
             ]
