@@ -1,10 +1,10 @@
-//! Traces: found by the id of the request that caused them.
+//! Traces: found by the id of the request that caused them, in the Zipkin or Jaeger that the lab has.
 
 mod spans;
-mod traces;
+mod whole;
 
 use super::step;
 use crate::verify::vocabulary::Entry;
 
 /// The steps, by file.
-pub(super) const STEPS: [&[Entry]; 2] = [&traces::STEPS, &spans::STEPS];
+pub(super) const STEPS: [&[Entry]; 2] = [&whole::STEPS, &spans::STEPS];
