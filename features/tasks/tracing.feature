@@ -36,8 +36,10 @@ Feature: Tracing
     Then every request is answered with field "version" "v2"
     And eventually within 30 seconds the trace of the request from "the ingress gateway" has these spans:
       | service                           | kind   | cause                                    | http.method | http.status_code | istio.canonical_revision | error |
-      | istio-ingressgateway.istio-system | client |                                          | GET         | 200              | latest                   |       |
+      | istio-ingressgateway.istio-system | server |                                          | GET         | 200              | latest                   |       |
+      | istio-ingressgateway.istio-system | client | istio-ingressgateway.istio-system server |             | 200              | latest                   |       |
       | echo.tasks                        | server | istio-ingressgateway.istio-system client | GET         | 200              | v2                       |       |
+    And the trace of the request from "the ingress gateway" is at least 3 spans deep
     And the trace of the request from "the ingress gateway" has no gap
 
   @requires(jaeger)
@@ -46,7 +48,7 @@ Feature: Tracing
     Then every request is answered with status 200
     And eventually within 30 seconds Jaeger knows the services "client.tasks, echo.tasks"
 
-  Scenario: Of a mirrored request, both versions are in the trace
+  Scenario: The trace tells which version answered whom
     Given these objects in namespace "tasks":
       """
       apiVersion: v1
@@ -71,20 +73,28 @@ Feature: Tracing
       spec:
         hosts: [${unique}]
         http:
-        - mirror: {host: ${unique}, subset: v3}
-          mirrorPercentage: {value: 100}
-          headers: {response: {set: {x-rule: mirror}}}
+        - match:
+          - headers: {end-user: {exact: jason}}
+          route:
+          - destination: {host: ${unique}, subset: v3}
+        - headers: {response: {set: {x-rule: everybody}}}
           route:
           - destination: {host: ${unique}, subset: v1}
       """
-    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "mirror" from "http://${unique}:8080/"
+    Then eventually within 30 seconds "client" in namespace "tasks" gets an answer with header "x-rule" "everybody" from "http://${unique}:8080/"
     When "client" in namespace "tasks" sends 1 request to "http://${unique}:8080/traced"
     Then every request is answered with field "version" "v1"
     And eventually within 30 seconds the trace of the request from "client" has these spans:
-      | service      | kind   | istio.canonical_revision |
-      | client.tasks | client | v1                       |
-      | echo.tasks   | server | v1                       |
-      | echo.tasks   | server | v3                       |
+      | service      | kind   | cause               | istio.canonical_revision | upstream_cluster                                        |
+      | client.tasks | client |                     | v1                       | outbound\|8080\|v1\|${unique}.tasks.svc.cluster.local |
+      | echo.tasks   | server | client.tasks client | v1                       | inbound\|8080\|\|                                      |
+    When "client" in namespace "tasks" sends 1 request to "http://${unique}:8080/traced" with headers:
+      | end-user | jason |
+    Then every request is answered with field "version" "v3"
+    And eventually within 30 seconds the trace of the request from "client" has these spans:
+      | service      | kind   | cause               | istio.canonical_revision | upstream_cluster                                        |
+      | client.tasks | client |                     | v1                       | outbound\|8080\|v3\|${unique}.tasks.svc.cluster.local |
+      | echo.tasks   | server | client.tasks client | v3                       | inbound\|8080\|\|                                      |
 
   Scenario: Each try of a request is a span, and those that failed say so
     Given these objects in namespace "tasks":

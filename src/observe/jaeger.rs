@@ -191,3 +191,107 @@ fn text(value: Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::proxy::tests::fake;
+    use super::*;
+
+    /// What Jaeger 1.76 told of a request that was tried three times, less its logs and most of its tags.
+    const TRIED: &str = r#"{"data":[{"traceID":"29e97ee5608d139e114219bd86d0a4f2","spans":[
+      {"traceID":"29e97ee5608d139e114219bd86d0a4f2","spanID":"66fab1ffbbfe95e1","operationName":"s8e743be3.tasks.svc.cluster.local:8080/*",
+       "references":[{"refType":"CHILD_OF","traceID":"29e97ee5608d139e114219bd86d0a4f2","spanID":"114219bd86d0a4f2"}],
+       "startTime":1795306900397119,"duration":1061,
+       "tags":[{"key":"http.status_code","type":"string","value":"503"},{"key":"span.kind","type":"string","value":"server"},{"key":"error","type":"bool","value":true}],
+       "logs":[],"processID":"p1","warnings":null},
+      {"traceID":"29e97ee5608d139e114219bd86d0a4f2","spanID":"79d7b153d3872904","operationName":"s8e743be3.tasks.svc.cluster.local:8080/*",
+       "references":[{"refType":"CHILD_OF","traceID":"29e97ee5608d139e114219bd86d0a4f2","spanID":"114219bd86d0a4f2"}],
+       "startTime":1795306900428696,"duration":5994,
+       "tags":[{"key":"http.status_code","type":"string","value":"503"},{"key":"span.kind","type":"string","value":"server"},{"key":"error","type":"bool","value":true}],
+       "logs":[],"processID":"p1","warnings":null},
+      {"traceID":"29e97ee5608d139e114219bd86d0a4f2","spanID":"053e3673d26ab19b","operationName":"s8e743be3.tasks.svc.cluster.local:8080/*",
+       "references":[{"refType":"CHILD_OF","traceID":"29e97ee5608d139e114219bd86d0a4f2","spanID":"114219bd86d0a4f2"}],
+       "startTime":1795306900473590,"duration":6330,
+       "tags":[{"key":"http.status_code","type":"string","value":"200"},{"key":"span.kind","type":"string","value":"server"}],
+       "logs":[],"processID":"p1","warnings":null},
+      {"traceID":"29e97ee5608d139e114219bd86d0a4f2","spanID":"114219bd86d0a4f2","operationName":"s8e743be3.tasks.svc.cluster.local:8080/*",
+       "references":[],
+       "startTime":1795306900396284,"duration":91915,
+       "tags":[{"key":"http.status_code","type":"string","value":"200"},{"key":"span.kind","type":"string","value":"client"}],
+       "logs":[],"processID":"p2","warnings":null}],
+      "processes":{"p1":{"serviceName":"echo.tasks","tags":[]},"p2":{"serviceName":"client.tasks","tags":[]}},"warnings":null}],
+      "total":0,"limit":0,"offset":0,"errors":null}"#;
+
+    fn read(text: &str) -> Trace {
+        traces(serde_json::from_str(text).expect("an answer of Jaeger")).pop().expect("a trace")
+    }
+
+    #[test]
+    fn spans_have_services_kinds_causes_and_tags() {
+        let trace = read(TRIED);
+        assert_eq!(
+            trace.tree().replace("s8e743be3.tasks.svc.cluster.local:8080/*", "echo"),
+            "client.tasks client echo 200 91.9 ms\n  echo.tasks server echo 503 1.0 ms\n  echo.tasks server echo 503 5.9 ms\n  \
+             echo.tasks server echo 200 6.3 ms\n"
+        );
+        assert!(trace.orphans().is_empty());
+        let failed = trace.of("echo.tasks", "server")[0];
+        assert_eq!((failed.tags["error"].as_str(), failed.tags["http.status_code"].as_str()), ("true", "503"));
+        assert_eq!(failed.trace_id, "29e97ee5608d139e114219bd86d0a4f2");
+    }
+
+    #[test]
+    fn servers_that_share_their_clients_id_hang_below_it() {
+        let shared = ["66fab1ffbbfe95e1", "79d7b153d3872904", "053e3673d26ab19b"]
+            .into_iter()
+            .fold(TRIED.to_owned(), |text, id| {
+                text.replace(&format!("\"spanID\":\"{id}\""), "\"spanID\":\"114219bd86d0a4f2\"")
+            });
+        // A server's span then names its client's cause, and here there is none.
+        let cause =
+            r#"{"refType":"CHILD_OF","traceID":"29e97ee5608d139e114219bd86d0a4f2","spanID":"114219bd86d0a4f2"}"#;
+        let trace = read(&shared.replace(cause, ""));
+        assert_eq!(trace.tree(), read(TRIED).tree());
+    }
+
+    #[test]
+    fn work_inside_of_a_service_has_no_kind_and_may_follow_from_another() {
+        let trace = read(
+            r#"{"data":[{"traceID":"t","spans":[{"traceID":"t","spanID":"2","operationName":"work","startTime":1,"duration":1,
+            "references":[{"refType":"FOLLOWS_FROM","traceID":"t","spanID":"1"}],"processID":"p1","tags":[
+            {"key":"span.kind","type":"string","value":"internal"},{"key":"tries","type":"int64","value":3}]}],
+            "processes":{"p1":{"serviceName":"a","tags":[]}}}]}"#,
+        );
+        let span = &trace.spans[0];
+        assert!(span.is("a", "local"));
+        assert_eq!((span.parent_id.as_deref(), span.tags["tries"].as_str()), (Some("1"), "3"));
+    }
+
+    #[tokio::test]
+    async fn what_it_does_not_know_is_nothing() {
+        let (proxy, requests) = fake(
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 107\r\nconnection: close\r\n\r\n{\"data\":null,\"total\":0,\
+             \"limit\":0,\"offset\":0,\"errors\":[{\"code\":404,\"msg\":\"trace not found\",\"traceID\":\"12\"}]}",
+        )
+        .await;
+        let jaeger = Jaeger::new(proxy.service("istio-system", "jaeger", 16686));
+        assert_eq!(jaeger.trace("12").await.expect("an answer"), None);
+        let request = requests.lock().expect("no poisoned lock")[0].clone();
+        assert!(request.contains("/services/jaeger:16686/proxy/api/traces/12?raw=true HTTP/1.1"), "{request}");
+        let nothing = r#"{"data":null,"total":0,"limit":0,"offset":0,"errors":null}"#;
+        assert!(traces(serde_json::from_str(nothing).expect("an answer of Jaeger")).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_request_is_searched_by_service_and_tag() {
+        let (proxy, requests) =
+            fake("HTTP/1.1 200 OK\r\ncontent-length: 21\r\nconnection: close\r\n\r\n{\"data\":[],\"total\":0}").await;
+        let jaeger = Jaeger::new(proxy.service("istio-system", "jaeger", 16686));
+        assert_eq!(jaeger.trace_of_request("65e9a06e-7707-41c0-8669-c85ce278a866").await.expect("an answer"), None);
+        assert_eq!(requests.lock().expect("no poisoned lock").len(), 1, "who knows no service has no trace");
+        assert!(jaeger.traces("a", REQUEST_ID, "x").await.expect("an answer").is_empty());
+        let request = requests.lock().expect("no poisoned lock")[1].clone();
+        let wanted = "/api/traces?service=a&tags=%7B%22guid%3Ax-request-id%22%3A%22x%22%7D&limit=200&raw=true HTTP/1.1";
+        assert!(request.contains(wanted), "{request}");
+    }
+}
