@@ -61,14 +61,14 @@ Feature: Bookinfo's page
     Then every request is answered with status 200
     And eventually within 15 seconds the sum of 'istio_requests_total{reporter="destination",destination_workload="details-v1",source_principal="spiffe://cluster.local/ns/bookinfo/sa/bookinfo-productpage"}' has risen by at least 4
 
-  @tracing @requires(zipkin)
+  @tracing @requires(tracing)
   Scenario: One trace leads through the page to what it asks
     When "client" in namespace "bookinfo" sends 1 request to "http://productpage:9080/productpage?${unique}"
     Then every request is answered with status 200
     And eventually within 15 seconds the trace of the request from "client" spans "client.bookinfo, productpage.bookinfo, details.bookinfo, reviews.bookinfo"
     And eventually within 5 seconds the trace of the request from "client" has no gap
 
-  @tracing @requires(zipkin)
+  @tracing @requires(tracing)
   Scenario: Reviews hand the trace on to ratings
     When "client" in namespace "bookinfo" sends 1 request to "http://reviews-v3:9080/reviews/0?${unique}"
     Then every request is answered with status 200

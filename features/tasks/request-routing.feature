@@ -50,7 +50,7 @@ Feature: Request routing
     When "client" in namespace "tasks" sends 10 requests to "http://${unique}:8080/"
     Then every request is answered with field "version" "v1"
 
-  @tracing @requires(zipkin)
+  @tracing @requires(tracing)
   Scenario: The trace tells which version answered
     Given these objects in namespace "tasks":
       """

@@ -1,5 +1,5 @@
-//! What a running lab shows: typed clients of Prometheus, Grafana, Zipkin and istiod, reached through the
-//! API server's service proxy, as `kubectl proxy` does. Every exchange can be kept as evidence. Also how
+//! What a running lab shows: typed clients of Prometheus, Grafana, Zipkin, Jaeger and istiod, reached
+//! through the API server's service proxy, as `kubectl proxy` does. Every exchange can be kept as evidence. Also how
 //! proxies' access logs read.
 
 mod access_log;
@@ -7,9 +7,12 @@ pub mod envoy;
 pub mod grafana;
 mod graph;
 pub mod istiod;
+pub mod jaeger;
 pub mod prometheus;
 pub mod proxy;
 pub mod snapshot;
+pub mod trace;
+pub mod tracing;
 pub mod zipkin;
 
 use std::time::Duration;

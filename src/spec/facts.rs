@@ -25,6 +25,7 @@ pub(super) fn check(root: &Node, file: &Utf8Path, dir: &Utf8Path) -> Vec<Problem
     facts.unique("addons");
     facts.unique("applications");
     facts.addons();
+    facts.tracing();
     facts.applications();
     facts.cluster();
     facts.images();
@@ -148,6 +149,18 @@ impl<'a> Facts<'a> {
                     format!("no folder manifests/addons/{name} beside the lab file, above it or in {}", paths::SOURCES);
                 self.problem(at, message, "give the add-on `objects`");
             }
+        }
+    }
+
+    /// Add-ons that keep traces bring the same Service.
+    fn tracing(&mut self) {
+        let own = items(self.root, "addons").iter().filter(|item| items(item, "objects").is_empty());
+        let named = own.filter_map(|item| item.get("name")).filter_map(|at| Some((at, text(at)?)));
+        let mut kept: Vec<(&Node, &str)> = named.filter(|(_, name)| super::TRACING.contains(name)).collect();
+        kept.dedup_by_key(|(_, name)| *name);
+        if let [(first, one), (at, other), ..] = kept[..] {
+            let message = format!("`{one}` and `{other}` can't be in one lab: both are the Service `zipkin`");
+            self.problem(at, message, format!("keep one of them; `{one}` stands in line {}", first.line));
         }
     }
 

@@ -22,7 +22,10 @@ pub use raw::{Injection, Provider, Source};
 pub const API_VERSION: &str = "istiolab.dev/v1alpha1";
 
 /// The add-ons whose objects come with the project; others bring their own.
-pub const ADDONS: [&str; 4] = ["prometheus", "grafana", "zipkin", "servicegraph"];
+pub const ADDONS: [&str; 5] = ["prometheus", "grafana", "zipkin", "jaeger", "servicegraph"];
+
+/// The add-ons that keep traces. The mesh sends spans to the Service `zipkin`, which each of them brings.
+pub const TRACING: [&str; 2] = ["zipkin", "jaeger"];
 
 /// Reads and checks a lab file; `-` is standard input, whose paths are relative to the working folder.
 ///

@@ -188,10 +188,10 @@ fn flat_type(schema: &mut schemars::Schema) {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Addon {
-    /// prometheus, grafana, zipkin, servicegraph, or a name of your own with `objects`.
+    /// prometheus, grafana, zipkin or jaeger, servicegraph, or a name of your own with `objects`.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub(super) name: String,
-    /// Files and folders of objects; the three known add-ons bring their own.
+    /// Files and folders of objects; known add-ons bring their own.
     #[serde(default)]
     pub(super) objects: Vec<String>,
 }

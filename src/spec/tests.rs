@@ -101,7 +101,7 @@ fn everything_wrong_is_told_at_once() {
       lab.yaml:10:18: `registry.port` is 70000; it must be 1 to 65535
       lab.yaml:13:12: `mesh.version`: YAML reads yes as the boolean true; put it in quotes: "yes"
       lab.yaml:14:13: no such file: none.yaml; paths are relative to DIR
-      lab.yaml:16:9: unknown add-on `promtheus`; did you mean `prometheus`? known: prometheus, grafana, zipkin, servicegraph; any other needs `objects`
+      lab.yaml:16:9: unknown add-on `promtheus`; did you mean `prometheus`? known: prometheus, grafana, zipkin, jaeger, servicegraph; any other needs `objects`
       lab.yaml:19:13: no such file or folder: nowhere; paths are relative to DIR
       lab.yaml:20:9: `own` stands twice in `addons`; the first is in line 18
       lab.yaml:21:13: the folder ../empty holds no file to read; looked for *.yaml, *.yml, *.json
@@ -128,6 +128,15 @@ fn a_file_that_is_no_lab_at_all() {
       lab.yaml:2:7: unknown value `Pod` of `kind`; known: Lab
       lab.yaml:3:1: unknown field `metadata`; known here: apiVersion, kind, name, cluster, images, registry, mesh, addons, applications, readiness, grace, features
     ");
+}
+
+#[test]
+fn one_server_keeps_the_traces() {
+    assert_snapshot!(body("addons:\n- name: zipkin\n- name: grafana\n- name: jaeger\n"), @"lab.yaml:7:9: `zipkin` and `jaeger` can't be in one lab: both are the Service `zipkin`; keep one of them; `zipkin` stands in line 5");
+    let own = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/addons/jaeger");
+    let text = format!("{HEAD}addons:\n- name: zipkin\n- name: jaeger\n  objects: [{own}]\n");
+    let lab = parse(&text, Utf8Path::new("lab.yaml"), Utf8Path::new("/x/lab.yaml"));
+    assert!(lab.is_ok(), "objects of one's own are one's own affair: {lab:?}");
 }
 
 #[test]

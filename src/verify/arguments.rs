@@ -11,6 +11,7 @@ use super::unmet::Unmet;
 /// The values in a step's text, in order, with its doc string and table.
 #[derive(Clone, Debug, Default)]
 pub struct Arguments {
+    said: String,
     values: Vec<String>,
     docstring: Option<String>,
     table: Vec<Vec<String>>,
@@ -28,10 +29,17 @@ impl Arguments {
     pub fn with(self, step: &gherkin::Step, fill: impl Fn(&str) -> String) -> Self {
         let rows = step.table.iter().flat_map(|table| &table.rows);
         Self {
+            said: step.value.clone(),
             values: self.values.iter().map(|value| fill(value)).collect(),
             docstring: step.docstring.as_deref().map(&fill),
             table: rows.map(|row| row.iter().map(|cell| fill(cell)).collect()).collect(),
         }
+    }
+
+    /// The step's text up to its first value in quotes, for patterns that allow several words.
+    #[must_use]
+    pub fn said(&self) -> &str {
+        self.said.split('"').next().unwrap_or_default()
     }
 
     /// The value at `index`, from 0.

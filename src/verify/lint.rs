@@ -134,7 +134,8 @@ impl Work<'_> {
             return None;
         }
         if let Some(needed) = tags::requirement(tag) {
-            let known: BTreeSet<&str> = capabilities.iter().map(String::as_str).chain(ADDONS).chain(["mesh"]).collect();
+            let known: BTreeSet<&str> =
+                capabilities.iter().map(String::as_str).chain(ADDONS).chain(["mesh", tags::TRACING]).collect();
             let message = || {
                 let guess = nearest(needed, known.iter().copied());
                 format!("`@{tag}`: the lab has no `{needed}`, and it is no add-on{guess}; the scenario would never run")

@@ -108,20 +108,22 @@ impl Default for Options {
 
 impl Options {
     /// What the lab file says. The lab has `mesh` if it has one, each add-on, each application, and each
-    /// program that scenarios may run, by its name.
+    /// program that scenarios may run, by its name, and `tracing` if one of its add-ons keeps traces.
     #[must_use]
     pub fn of(lab: &Lab) -> Self {
         let mesh = lab.mesh.iter().map(|_| "mesh".to_owned());
         let addons = lab.addons.iter().map(|addon| addon.name.clone());
         let applications = lab.applications.iter().map(|application| application.name.clone());
         let programs = lab.features.programs.keys().cloned();
+        let tracing = lab.addons.iter().find(|addon| spec::TRACING.contains(&addon.name.as_str()));
+        let tracing = tracing.map(|_| tags::TRACING.to_owned());
         Self {
             paths: lab.features.paths.clone(),
             dir: std::env::current_dir().ok().and_then(|dir| Utf8PathBuf::from_path_buf(dir).ok()),
             tags: lab.features.tags.clone(),
             parallel: lab.features.parallel,
             deadline: lab.features.deadline,
-            capabilities: mesh.chain(addons).chain(applications).chain(programs).collect(),
+            capabilities: mesh.chain(addons).chain(tracing).chain(applications).chain(programs).collect(),
             known_tags: lab.features.known_tags.clone(),
             // A lab file that was checked has no rule that can't be read.
             readiness: Policy::of(lab).unwrap_or_default(),
@@ -270,6 +272,7 @@ async fn run_selected(
         vocabulary,
         readiness: options.readiness.clone(),
         programs: options.programs.clone(),
+        capabilities: options.capabilities.clone(),
         cancel: inner,
     };
     let (handle, teller, options) = (tokio::runtime::Handle::current(), progress.clone(), options.clone());
@@ -281,7 +284,21 @@ async fn run_selected(
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8Path;
+
     use super::*;
+
+    #[test]
+    fn either_keeper_of_traces_is_tracing() {
+        let head = "apiVersion: istiolab.dev/v1alpha1\nkind: Lab\nname: traced\n";
+        let has = |addons: &str| {
+            let (shown, path) = (Utf8Path::new("lab.yaml"), Utf8Path::new("/traced/lab.yaml"));
+            Options::of(&spec::parse(&format!("{head}{addons}"), shown, path).expect("a lab")).capabilities
+        };
+        assert!(has("addons: [{name: zipkin}]").into_iter().eq(["tracing", "zipkin"]));
+        assert!(has("addons: [{name: jaeger}]").into_iter().eq(["jaeger", "tracing"]));
+        assert!(has("addons: [{name: grafana}]").into_iter().eq(["grafana"]));
+    }
 
     #[test]
     fn what_fails_now_and_then_is_flaky() {

@@ -331,6 +331,7 @@ mod tests {
             "prometheus",
             "grafana",
             "zipkin",
+            "tracing",
             "servicegraph",
             "cat",
             "env",

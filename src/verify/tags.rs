@@ -8,6 +8,8 @@ use super::select;
 
 /// Tags that mean something to the runner, without what stands in parentheses.
 pub(super) const MEANT: [&str; 4] = ["serial", "requires", "deadline", "retry"];
+/// What a lab has that has an add-on which keeps traces, whichever it is.
+pub(super) const TRACING: &str = "tracing";
 /// The most tries after the first that a tag or a flag may ask for: more would hide what is wrong.
 const MOST_RETRIES: usize = 10;
 

@@ -1,6 +1,6 @@
 //! What a scenario works with: the cluster, its own names, and what its steps left for later ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
@@ -20,12 +20,18 @@ use super::vocabulary::Vocabulary;
 use crate::objects::ready::Policy;
 use crate::objects::{Api, Object, ObjectRef};
 use crate::observe::grafana::Grafana;
+use crate::observe::jaeger::Jaeger;
 use crate::observe::prometheus::Prometheus;
+use crate::observe::tracing::Tracing;
 use crate::observe::zipkin::Zipkin;
 use crate::observe::{Inside, Proxy, Service};
 
 /// The namespace of the mesh and its add-ons.
 pub(super) const SYSTEM: &str = "istio-system";
+
+/// Why there is nobody to ask for traces, and what to do.
+const NO_TRACING: &str = "the lab has neither Zipkin nor Jaeger to ask for traces; name one of them in its `addons`, or \
+                          let the scenario require it with @requires(tracing)";
 
 /// What all scenarios of a run share.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub(super) struct Shared {
     /// How readiness is judged.
     pub(super) readiness: Policy,
     pub(super) programs: Programs,
+    /// What the lab has, see [`super::Options`].
+    pub(super) capabilities: BTreeSet<String>,
     pub(super) cancel: CancellationToken,
 }
 
@@ -138,8 +146,16 @@ impl Scene {
         Grafana::new(self.service(SYSTEM, "grafana", 3000))
     }
 
-    pub(super) fn zipkin(&self) -> Zipkin {
-        Zipkin::new(self.service(SYSTEM, "zipkin", 9411))
+    /// Whoever keeps the lab's traces.
+    pub(super) fn tracing(&self) -> Result<Tracing, Unmet> {
+        let has = |addon: &str| self.shared.capabilities.contains(addon);
+        if has("jaeger") {
+            Ok(Tracing::Jaeger(Jaeger::new(self.service(SYSTEM, "jaeger", 16686))))
+        } else if has("zipkin") {
+            Ok(Tracing::Zipkin(Zipkin::new(self.service(SYSTEM, "zipkin", 9411))))
+        } else {
+            Err(Unmet::Misused(NO_TRACING.to_owned()))
+        }
     }
 
     /// The newest traffic, or that which `from` sent.

@@ -77,14 +77,14 @@ fn an_unknown_provider() {
 fn several_faults_are_told_at_once() {
     assert_snapshot!(status(&format!(
         "{HEAD}cluster:\n  kubernetes: 1.30\nmesh:\n  version: \"1.31\"\n  operator: mesh.yaml\n\
-         addons:\n- name: jaeger\nfeatures:\n  tags: \"@a or\"\n"
+         addons:\n- name: kiali\nfeatures:\n  tags: \"@a or\"\n"
     )), @r#"
     exit: 65
     --- stderr
     error: 4 problems in the lab file
       lab.yaml:5:15: `cluster.kubernetes`: YAML reads 1.30 as the number 1.3; put it in quotes: "1.30"
       lab.yaml:8:13: no such file: mesh.yaml; paths are relative to [ROOT]/work
-      lab.yaml:10:9: unknown add-on `jaeger`; known: prometheus, grafana, zipkin, servicegraph; any other needs `objects`
+      lab.yaml:10:9: unknown add-on `kiali`; known: prometheus, grafana, zipkin, jaeger, servicegraph; any other needs `objects`
       lab.yaml:12:9: `features.tags` is no tag expression: error at 1:6: expected one of "(", "@", "not"; write it as "@mtls and not @slow"
     hint: `istiolab schema` prints what a lab file may hold; docs/lab-file.md explains it.
     "#);

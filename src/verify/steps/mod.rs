@@ -11,8 +11,8 @@ mod pods;
 mod prometheus;
 mod proxies;
 mod shell;
+mod traces;
 mod traffic;
-mod zipkin;
 
 use super::vocabulary::{BadPattern, Entry, Vocabulary};
 
@@ -65,7 +65,7 @@ pub fn vocabulary() -> Result<Vocabulary, BadPattern> {
         .chain(traffic::STEPS)
         .chain(prometheus::STEPS)
         .chain(grafana::STEPS)
-        .chain(zipkin::STEPS)
+        .chain(traces::STEPS)
         .chain(after);
     Vocabulary::new(subjects.flatten().copied())
 }

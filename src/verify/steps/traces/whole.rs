@@ -1,7 +1,8 @@
 //! Whole traces: which services they span, how deep, how many there are.
 
 use super::step;
-use crate::observe::zipkin::Trace;
+use crate::observe::trace::Trace;
+use crate::observe::tracing::Tracing;
 use crate::verify::arguments::Arguments;
 use crate::verify::unmet::Unmet;
 use crate::verify::vocabulary::Entry;
@@ -9,14 +10,15 @@ use crate::verify::world::Scene;
 
 pub(super) const STEPS: [Entry; 6] = [
     step!(
-        "Zipkin",
+        "Traces",
         Check,
-        "Zipkin knows the service(s) {string}",
+        "Zipkin/Jaeger knows the service(s) {string}",
         services,
-        "Each of the services, separated by commas, has sent spans."
+        "Each of the services, separated by commas, has sent spans. A lab has one of the two; every other step about traces \
+         asks the one that it has."
     ),
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "the trace of the request from {string} spans {string}",
         spans,
@@ -24,29 +26,29 @@ pub(super) const STEPS: [Entry; 6] = [
          services, separated by commas, has a span in it."
     ),
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "the trace of the request from {string} is at least {int} span(s) deep",
         deep,
         "The longest way from a cause to its effects in that trace has so many spans."
     ),
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "the trace of the request from {string} has no gap",
         whole,
         "Every span's cause is in that trace: no service on the way lost the trace headers."
     ),
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "there is no trace of the request from {string}",
         none,
-        "Zipkin has no span of the request that the workload sent last. To be sure that it is not only late, let the \
+        "Nobody has kept a span of the request that the workload sent last. To be sure that it is not only late, let the \
          scenario wait for the trace of a later request first."
     ),
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "between {int} and {int} percent of the requests have a trace",
         share,
@@ -59,30 +61,45 @@ pub(super) const STEPS: [Entry; 6] = [
 const MOST: u32 = 200;
 
 async fn services(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
-    let known = scene.zipkin().services().await?;
+    let tracing = scene.tracing()?;
+    named(&tracing.to_string(), arguments.said())?;
+    let known = tracing.services().await?;
     let missing: Vec<&str> =
         arguments.list(0).into_iter().filter(|wanted| !known.iter().any(|name| name == wanted)).collect();
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(Unmet::not_yet(format!("Zipkin does not know {}; it knows {}", missing.join(", "), known.join(", "))))
+        Err(Unmet::not_yet(format!("{tracing} does not know {}; it knows {}", missing.join(", "), known.join(", "))))
     }
 }
 
-async fn found(scene: &Scene, from: &str) -> Result<Option<Trace>, Unmet> {
+/// Refuses a step that names another server than the lab's.
+fn named(has: &str, said: &str) -> Result<(), Unmet> {
+    match ["Zipkin", "Jaeger"].into_iter().find(|name| *name != has && said.contains(name)) {
+        None => Ok(()),
+        Some(other) => Err(Unmet::Misused(format!(
+            "the lab has no {other}, its traces are in {has}: name {has} here, or let the scenario require the other \
+             with @requires({})",
+            other.to_lowercase()
+        ))),
+    }
+}
+
+async fn found(scene: &Scene, tracing: &Tracing, from: &str) -> Result<Option<Trace>, Unmet> {
     let id = scene.traffic(Some(from))?.request_id.clone();
     if id.is_empty() {
         return Err(Unmet::Misused(format!("the requests from \"{from}\" have no x-request-id in common")));
     }
-    Ok(scene.zipkin().trace_of_request(&id).await?)
+    Ok(tracing.trace_of_request(&id).await?)
 }
 
 /// The trace, kept as evidence.
 pub(super) async fn trace(scene: &Scene, from: &str) -> Result<Trace, Unmet> {
-    let Some(trace) = found(scene, from).await? else {
+    let tracing = scene.tracing()?;
+    let Some(trace) = found(scene, &tracing, from).await? else {
         let sent = scene.traffic(Some(from))?;
         return Err(Unmet::not_yet(format!(
-            "Zipkin has no trace with the request id {} ({} from {from})",
+            "{tracing} has no trace with the request id {} ({} from {from})",
             sent.request_id, sent.to
         )));
     };
@@ -124,7 +141,7 @@ async fn whole(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
 }
 
 async fn none(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
-    match found(scene, arguments.text(0)).await? {
+    match found(scene, &scene.tracing()?, arguments.text(0)).await? {
         None => Ok(()),
         // A span that is there does not go away.
         Some(trace) => Err(Unmet::Never(format!("there is a trace:\n{}", trace.tree()))),
@@ -141,7 +158,7 @@ async fn share(scene: &mut Scene, arguments: Arguments) -> Result<(), Unmet> {
         )));
     }
     let url = sent.to.split_once(' ').map_or(sent.to.as_str(), |(_, url)| url).to_owned();
-    let traced = scene.zipkin().traces_of_url(&url).await?.len();
+    let traced = scene.tracing()?.traces_of_url(&url).await?.len();
     let percent = f64::from(u32::try_from(traced).unwrap_or(u32::MAX)) * 100.0 / f64::from(count);
     judged(percent, least, most, &format!("{traced} of {count} requests to {url} have a trace"))
 }
@@ -161,6 +178,15 @@ fn judged(percent: f64, least: u32, most: u32, seen: &str) -> Result<(), Unmet> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_names_the_server_that_the_lab_has() {
+        assert!(named("Jaeger", "eventually within 5 seconds Jaeger knows the service ").is_ok());
+        let error = named("Jaeger", "Zipkin knows the services ").expect_err("there is none");
+        let text = "the lab has no Zipkin, its traces are in Jaeger: name Jaeger here, or let the scenario require the \
+                    other with @requires(zipkin)";
+        assert!(error.is_final() && error.to_string() == text, "{error}");
+    }
 
     #[test]
     fn too_many_traces_are_final_and_too_few_are_not() {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::step;
-use super::traces::trace;
-use crate::observe::zipkin::{Span, Trace};
+use super::whole::trace;
+use crate::observe::trace::{Span, Trace};
 use crate::verify::arguments::Arguments;
 use crate::verify::unmet::Unmet;
 use crate::verify::vocabulary::Entry;
@@ -13,7 +13,7 @@ use crate::verify::world::Scene;
 
 pub(super) const STEPS: [Entry; 5] = [
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "the trace of the request from {string} has these spans:",
         table,
@@ -22,7 +22,7 @@ pub(super) const STEPS: [Entry; 5] = [
          or nothing for a span without one. An empty tag is one that the span does not have."
     ),
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "in the trace of the request from {string}, the {word} span of {string} has the tag {string} with value {string}",
         tag,
@@ -30,21 +30,21 @@ pub(super) const STEPS: [Entry; 5] = [
          exactly this value."
     ),
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "in the trace of the request from {string}, the {word} span of {string} was caused by the {word} span of {string}",
         caused,
         "A span of this kind that the service recorded is the child of a span of the other kind and service."
     ),
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "in the trace of the request from {string}, the {word} span of {string} took at least {duration}",
         at_least,
         "A span of this kind that the service recorded is so long or longer."
     ),
     step!(
-        "Zipkin",
+        "Traces",
         Check,
         "in the trace of the request from {string}, the {word} span of {string} took at most {duration}",
         at_most,
