@@ -125,7 +125,7 @@ async fn what_left_the_set_and_what_must_be_replaced_or_is_refused_is_shown() {
         )
     };
     let left = "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-left}}\n";
-    applied(&api, "plan-rest", &(service("10.0.0.31") + left)).await.expect("applied");
+    applied(&api, "plan-rest", &(service("10.0.0.13") + left)).await.expect("applied");
     applied(&api, "plan-rest-other", "{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-other}}")
         .await
         .expect("applied");
@@ -135,7 +135,7 @@ async fn what_left_the_set_and_what_must_be_replaced_or_is_refused_is_shown() {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "plan-rest-theirs"}, "data": {"a": "1"}});
     requests.patch("plan-rest-theirs", &PatchParams::apply("gitops"), &Patch::Apply(&theirs)).await.expect("made");
 
-    let text = service("10.0.0.32")
+    let text = service("10.0.0.14")
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-odd}, daten: {a: b}}\n"
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-other}}\n"
         + "---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: plan-rest-theirs}, data: {a: '2'}}\n";

@@ -103,7 +103,7 @@ async fn the_server_s_words_are_known_for_each_kind() {
         ),
         (
             "Service",
-            "{apiVersion: v1, kind: Service, metadata: {name: w}, spec: {clusterIP: 10.0.0.20#, ports: [{port: 80}]}}",
+            "{apiVersion: v1, kind: Service, metadata: {name: w}, spec: {clusterIP: 10.0.0.1#, ports: [{port: 80}]}}",
         ),
     ];
     for (kind, text) in cases {

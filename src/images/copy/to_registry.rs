@@ -1,5 +1,7 @@
 //! Into a registry.
 
+use std::time::Duration;
+
 use futures::stream::StreamExt as _;
 use reqwest::StatusCode;
 use url::Url;
@@ -21,6 +23,10 @@ const TRIES: usize = 6;
 /// to the smallest: each that has arrived need not be sent again.
 const LARGEST_PIECE: u64 = 16 << 20;
 const SMALLEST_PIECE: u64 = 1 << 20;
+
+/// How often a registry is asked how far an upload has come that another run began, and the pause between.
+const LOOKS: usize = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// An upload that is under way.
 struct Uploading<'a> {
@@ -58,7 +64,7 @@ impl Shared {
         if home == repository
             && let Some(to) = self.journalled(client, repository, blob)
         {
-            begun = client.upload_state(repository, &to).await?.filter(|(at, _)| *at <= blob.size);
+            begun = settled(client, repository, &to).await?.filter(|(at, _)| *at <= blob.size);
             if begun.is_none() {
                 self.keep_upload(client, repository, blob, None);
             }
@@ -193,6 +199,21 @@ impl Shared {
             _ => Err(error.into()),
         }
     }
+}
+
+/// How far an upload of an earlier run has come. The registry may still be writing what it had taken in before that
+/// run was killed, and what goes on at the wrong byte spoils the whole: it is asked until it tells the same twice.
+async fn settled(client: &Client, repository: &str, to: &Url) -> Result<Option<(u64, Url)>, registry::Error> {
+    let mut state = client.upload_state(repository, to).await?;
+    for _ in 0..LOOKS {
+        let Some((at, to)) = state else { break };
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        state = client.upload_state(repository, &to).await?;
+        if state.as_ref().is_some_and(|(now, _)| *now == at) {
+            break;
+        }
+    }
+    Ok(state)
 }
 
 impl Wanted {

@@ -79,7 +79,10 @@ async fn a_mirror_that_was_killed_goes_on_within_blobs() {
     // This registry says how much of an upload arrived: what goes twice is manifests and, of each upload
     // that was cut, what lay in the buffers of 32 KiB between the proxy's count and the registry's disk.
     let uploads = kills * u64::from(IMAGES) * u64::from(LAYERS);
-    assert!(again < uploads * (64 << 10), "{again} bytes after {kills} kills");
+    // Where it tells a length while it still writes, what goes on there is spoilt, and goes again as a whole. That
+    // is rare; one that does not go on at all sends half of everything again and more.
+    let spoilt = 2 * LAYER as u64;
+    assert!(again < uploads * (64 << 10) + spoilt, "{again} bytes after {kills} kills");
 }
 
 #[tokio::test(flavor = "multi_thread")]
