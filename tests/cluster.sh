@@ -215,8 +215,8 @@ check "status finds everything in its place" istiolab status
 check "status as JSON is JSON" status_is_json
 check "an application that left the lab file is removed, and comes back" left_the_file
 
-# Each mutation is a counted test.
-istiolab selftest mutate --yes > "$logs/mutations.txt" 2> "$logs/mutations.log" ||
+# Each mutation is a counted test. One of each kind: injection, metrics, traces; --all takes a quarter of an hour.
+istiolab selftest mutate --yes --only webhook,telemetry,sampling > "$logs/mutations.txt" 2> "$logs/mutations.log" ||
   tail -n 60 "$logs/mutations.log" | sed 's/^/        | /'
 cat "$logs/mutations.txt"
 proven=$(grep -c '^ok ' "$logs/mutations.txt")
