@@ -200,13 +200,8 @@ impl Service {
         headers: &[(&str, &str)],
         body: Option<&str>,
     ) -> Result<Answer, Error> {
-        let uri = format!("{}{path}", self.base);
-        let builder = Request::builder().method(method).uri(uri);
-        let built = headers
-            .iter()
-            .fold(builder, |builder, (name, value)| builder.header(*name, *value))
-            .body(Body::from(body.unwrap_or_default().as_bytes().to_vec()))
-            .map_err(|source| Error::Request { request: request.to_owned(), source })?;
+        let builder = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let built: Request<Body> = built(request, builder, headers, body)?;
         let answer = self
             .proxy
             .client
@@ -216,6 +211,20 @@ impl Service {
         let (head, body) = answer.into_parts();
         Answer::read(request, &head, body).await
     }
+}
+
+/// The request that `builder` began, with these headers and this text.
+fn built<B: From<Vec<u8>>>(
+    request: &str,
+    builder: http::request::Builder,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Result<Request<B>, Error> {
+    headers
+        .iter()
+        .fold(builder, |builder, (name, value)| builder.header(*name, *value))
+        .body(B::from(body.unwrap_or_default().as_bytes().to_vec()))
+        .map_err(|source| Error::Request { request: request.to_owned(), source })
 }
 
 /// A service's answer.

@@ -29,17 +29,6 @@ impl Tracing {
         }
     }
 
-    /// The trace with this id, if there is one.
-    ///
-    /// # Errors
-    /// As [`Zipkin::services`].
-    pub async fn trace(&self, id: &str) -> Result<Option<Trace>, Error> {
-        match self {
-            Self::Zipkin(zipkin) => zipkin.trace(id).await,
-            Self::Jaeger(jaeger) => jaeger.trace(id).await,
-        }
-    }
-
     /// The ids of the traces of requests to this URL; of more than 200 it does not find all.
     ///
     /// # Errors

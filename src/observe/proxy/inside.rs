@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Answer, EXCHANGE_LIMIT, Error, Proxy, Tls};
+use super::{Answer, EXCHANGE_LIMIT, Error, Proxy, Tls, built};
 
 /// How long the node may take to tell why a connection broke.
 const REASON_LIMIT: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl Inside {
         let how = if self.tls.is_some() { "inside of the pod, by TLS" } else { "inside of the pod" };
         let request = format!("{method} {}.{}:{}{path} ({how})", self.pod, self.namespace, self.port);
         // On the heap: handshakes make it large.
-        let exchange = Box::pin(self.exchange(&request, method, path, headers, body.clone()));
+        let exchange = Box::pin(self.exchange(&request, method, path, headers, body.as_deref()));
         self.proxy.told(&request, body.clone(), EXCHANGE_LIMIT, exchange).await
     }
 
@@ -81,14 +81,10 @@ impl Inside {
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
-        body: Option<String>,
+        body: Option<&str>,
     ) -> Result<Answer, Error> {
         let builder = Request::builder().method(method).uri(path).header("connection", "close");
-        let asked = headers
-            .iter()
-            .fold(builder, |builder, (name, value)| builder.header(*name, *value))
-            .body(Full::from(body.unwrap_or_default()))
-            .map_err(|source| Error::Request { request: request.to_owned(), source })?;
+        let asked = built(request, builder, headers, body)?;
         let pods: kube::Api<Pod> = kube::Api::namespaced(self.proxy.client.clone(), &self.namespace);
         let mut forwarder = pods
             .portforward(&self.pod, &[self.port])
