@@ -62,6 +62,9 @@ pub fn upstreams<'a>(images: impl IntoIterator<Item = &'a Reference>) -> BTreeSe
     images.into_iter().map(|image| image.registry().to_owned()).collect()
 }
 
+/// How long one question to containerd may take. While a node boots, a disk that is busy makes programs hang.
+const QUESTION_LIMIT: Duration = Duration::from_secs(5);
+
 /// Waits until containerd in the node answers.
 ///
 /// # Errors
@@ -69,14 +72,15 @@ pub fn upstreams<'a>(images: impl IntoIterator<Item = &'a Reference>) -> BTreeSe
 pub async fn containerd(docker: &Docker, node: &str, limit: Duration, cancel: &CancellationToken) -> Result<(), Error> {
     let begin = Instant::now();
     loop {
-        let answer =
-            nodes::try_exec(docker, node, &["ctr", "--timeout", "2s", "version"], Duration::from_secs(10)).await?;
-        if answer.code == 0 {
-            return Ok(());
-        }
+        let last = match nodes::try_exec(docker, node, &["ctr", "--timeout", "2s", "version"], QUESTION_LIMIT).await {
+            Ok(answer) if answer.code == 0 => return Ok(()),
+            Ok(answer) => answer.last_words(),
+            Err(hung @ Error::Deadline { .. }) => hung.to_string(),
+            Err(other) => return Err(other),
+        };
         if begin.elapsed() > limit {
             let what = format!("containerd in the node {node} did not answer");
-            return Err(Error::Deadline { what, limit, last: answer.last_words() });
+            return Err(Error::Deadline { what, limit, last });
         }
         pause(Duration::from_millis(300), cancel).await?;
     }

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
-use bollard::query_parameters::RemoveImageOptions;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions, StartContainerOptions,
+};
 use camino::{Utf8Path, Utf8PathBuf};
 use istiolab::cluster::kind::Kind;
 use istiolab::cluster::registry_container::{self, Handle};
-use istiolab::cluster::{self, Ensured, Provider as _, State, Wanted, mirror, network, ready};
+use istiolab::cluster::{self, Ensured, Provider as _, State, Wanted, mirror, network, nodes, ready};
 use istiolab::error::{Failure, Kind as FailureKind};
 use istiolab::images::copy::{Target, Wanted as Image};
 use istiolab::images::engine;
@@ -244,6 +247,29 @@ async fn others_are_refused(bench: &Bench, wanted: &Wanted) {
         assert!(failure.hints[0].contains("kind delete cluster"), "{failure}");
     }
     assert!(stranger.nodes().await.expect("it answers").is_empty());
+}
+
+/// A node's disk is busy while it boots: one question that hangs says nothing of the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn containerd_is_asked_again_when_a_question_hangs() {
+    let Some(bench) = Bench::needed("hangs").await else { return };
+    let hangs_once = "#!/bin/sh\nmkdir /hung 2> /dev/null && exec sleep 60\nexit 0\n";
+    let begin = format!("printf '{hangs_once}' > /usr/local/sbin/ctr && chmod +x /usr/local/sbin/ctr && sleep 60");
+    let body = ContainerCreateBody {
+        image: Some(bench.node_image.clone()),
+        entrypoint: Some(["/bin/sh", "-c", &begin].map(str::to_owned).to_vec()),
+        host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..HostConfig::default() }),
+        ..ContainerCreateBody::default()
+    };
+    let options = CreateContainerOptionsBuilder::default().name(&bench.name).build();
+    bench.docker.create_container(Some(options), body).await.expect("it is made");
+    bench.docker.start_container(&bench.name, None::<StartContainerOptions>).await.expect("it starts");
+    let answers = mirror::containerd(&bench.docker, &bench.name, LIMIT, &bench.cancel).await;
+    let hung = nodes::try_exec(&bench.docker, &bench.name, &["test", "-d", "/hung"], LIMIT).await;
+    let force = RemoveContainerOptionsBuilder::default().force(true).build();
+    bench.docker.remove_container(&bench.name, Some(force)).await.expect("removable");
+    answers.expect("it answers in the end");
+    assert_eq!(hung.expect("it can be looked at").code, 0, "no question hung");
 }
 
 #[tokio::test(flavor = "multi_thread")]
