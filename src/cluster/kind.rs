@@ -150,6 +150,10 @@ impl Provider for Kind {
                     self.name
                 ));
                 self.remove(&nodes).await?;
+                // Since it was made, another image may have got the name of the nodes' one.
+                if let Some(record) = Record::load(&self.dir)? {
+                    engine::outlived(&self.docker, &record.image_id).await?;
+                }
                 true
             }
         };

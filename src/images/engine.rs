@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use bollard::Docker;
-use bollard::query_parameters::ImportImageOptionsBuilder;
+use bollard::query_parameters::{ImportImageOptionsBuilder, RemoveImageOptions};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use thiserror::Error;
@@ -205,9 +205,36 @@ pub async fn id(docker: &Docker, name: &str) -> Result<Option<String>, Error> {
     }
 }
 
+/// The label of images that are made of parts: the part's name.
+pub const PART: &str = "istiolab.dev/part";
+
+/// Removes the image with this id, which had a name of ours once, if nobody needs it any more; `true` if it did. One
+/// that is not made of a part stays, and so does one that has a name still or of which there is a container.
+///
+/// # Errors
+/// [`Error::Request`].
+pub async fn outlived(docker: &Docker, id: &str) -> Result<bool, Error> {
+    let image = match docker.inspect_image(id).await {
+        Ok(image) => image,
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(false),
+        Err(source) => return Err(Error::request(format!("looking for the image {id}"))(source)),
+    };
+    let named = [&image.repo_tags, &image.repo_digests].into_iter().flatten().any(|names| !names.is_empty());
+    let labels = image.config.and_then(|config| config.labels).unwrap_or_default();
+    if named || !labels.contains_key(PART) {
+        return Ok(false);
+    }
+    match docker.remove_image(id, None::<RemoveImageOptions>, None).await {
+        Ok(_) => Ok(true),
+        // Somebody else removed it, or a container is of it.
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => Ok(false),
+        Err(source) => Err(Error::request(format!("removing the image {id}"))(source)),
+    }
+}
+
 /// Gives the engine the image of the store under its full name, unless it has exactly this one;
 /// `true` if it did not. The image is streamed, no second copy is written by us, and each blob's
-/// digest is computed again on the way.
+/// digest is computed again on the way. The image that had the name before goes if it is [`outlived`].
 ///
 /// # Errors
 /// Each variant of [`enum@Error`] as a failure; an interruption.
@@ -220,14 +247,19 @@ pub async fn load(
     cancel: &CancellationToken,
 ) -> Result<bool, Failure> {
     let known = identities(store, digest, name)?;
-    if id(docker, name).await?.is_some_and(|id| known.contains(&id)) {
+    let former = id(docker, name).await?;
+    if former.as_ref().is_some_and(|id| known.contains(id)) {
         return Ok(false);
     }
     progress.status(format!("loading {name} into the engine"));
     tokio::select! {
-        () = cancel.cancelled() => Err(interrupted()),
-        result = send(docker, store, digest, name) => result.map(|()| true).map_err(Failure::from),
+        () = cancel.cancelled() => return Err(interrupted()),
+        result = send(docker, store, digest, name) => result?,
     }
+    if let Some(former) = former {
+        outlived(docker, &former).await?;
+    }
+    Ok(true)
 }
 
 async fn send(docker: &Docker, store: &Layout, digest: &Digest, name: &str) -> Result<(), Error> {

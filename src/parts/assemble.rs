@@ -10,6 +10,7 @@ use super::record::{Record, keep_file};
 use super::{Error, Recipe};
 use crate::images::compose::{self, Layer, RunConfig, Source, Tree};
 use crate::images::digest::Digest;
+use crate::images::engine::PART;
 use crate::images::layout::{self, Descriptor, ImageIndex, Layout, REF_NAME};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -197,7 +198,7 @@ impl Assembly<'_> {
             ("org.opencontainers.image.version", version.clone()),
             ("org.opencontainers.image.licenses", self.recipe.licenses.clone()),
             ("org.opencontainers.image.source", self.recipe.source.clone()),
-            ("istiolab.dev/part", self.recipe.name.clone()),
+            (PART, self.recipe.name.clone()),
             ("istiolab.dev/made-of", serde_json::Value::from(made_of).to_string()),
         ];
         let config = RunConfig {
